@@ -1,0 +1,1 @@
+"""One command a file: parse, call, translate errors; nothing is computed here."""

@@ -1,0 +1,32 @@
+"""Errors that a user can cause and mend; the command line prints them as one line and exits with 2."""
+
+
+class SSLBenchError(Exception):
+    """The root of every error sslbench raises on purpose.
+
+    The message is one line that names what is wrong, where, and what to do.
+    """
+
+
+class RecipeError(SSLBenchError):
+    """A recipe is unknown, malformed, or asks for a step that cannot exist."""
+
+
+class MachineError(SSLBenchError):
+    """A machine profile is unknown or malformed."""
+
+
+class RecordError(SSLBenchError):
+    """A record file cannot be read."""
+
+
+class OutputError(SSLBenchError):
+    """A file cannot be written."""
+
+
+class TraceError(SSLBenchError):
+    """A step could not be run on fake tensors."""
+
+
+class MeasureError(SSLBenchError):
+    """A step could not be run here: a missing backend, out of memory, a crashed worker, a timeout."""

@@ -1,0 +1,1 @@
+"""Runs steps in a worker process and samples memory, time and energy."""

@@ -1,0 +1,1 @@
+"""A trace and a machine to memory, time, verdict and advice."""

@@ -1,0 +1,177 @@
+"""Records: a prediction or a measurement on disk, versioned JSON.
+
+Units are in the names: bytes, seconds, joules, FLOP. A quantity that is unknown is null, and `unknown` says why.
+Record files hold one record, a JSON array of records, or one record a line.
+"""
+
+# Format history; a reader accepts every version up to its own.
+# sslbench.record/1 (0.1.0): first version.
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from sslbench.bench.errors import RecordError
+from sslbench.bench.recipe import Recipe, first_problem
+from sslbench.hardware_profiles.schema import Machine
+
+SCHEMA = "sslbench.record/1"
+_SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
+
+Verdict = Literal["fits", "tight", "does-not-fit", "spills"]
+Backend = Literal["torch-cuda", "torch-cpu", "onnx-cpu", "onnx-cuda"]
+Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
+Interval = tuple[float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Environment(_Part):
+    """Software and host that produced the record."""
+
+    sslbench: str
+    python: str
+    platform: str
+    processor: str
+    logical_cores: int
+    memory_bytes: int
+    packages: dict[str, str]
+    """Version by distribution name: torch, transformers, onnxruntime, ..."""
+
+
+class Memory(_Part):
+    """Memory of one step on the device (or, on a CPU, of the process)."""
+
+    peak_allocated_bytes: int | None = None
+    """Most bytes that tensors held at one time."""
+    peak_reserved_bytes: int | None = None
+    """Most bytes that the framework's allocator held from the device."""
+    fixed_overhead_bytes: int | None = None
+    """Driver context and libraries, outside the allocator; on a CPU the process before the step."""
+    required_bytes: int | None = None
+    """What nvidia-smi (or, on a CPU, the resident set size) shows at the peak."""
+    interval_bytes: Interval | None = None
+    """90 % interval of `required_bytes`."""
+    capacity_bytes: int | None = None
+    """What the machine has for it."""
+    breakdown: dict[str, int] = {}
+    """Bytes alive at the allocated peak, by category."""
+
+
+class Time(_Part):
+    """Time of one step."""
+
+    step_seconds: float | None = None
+    interval_seconds: Interval | None = None
+    samples_per_second: float | None = None
+    samples_seconds: list[float] = []
+    """Measurements: every timed step, in order."""
+
+
+class Energy(_Part):
+    """Energy of one step."""
+
+    joules_per_step: float | None = None
+    """None where there is no counter, never 0."""
+
+
+class Work(_Part):
+    """What one step computes and moves, from its trace."""
+
+    flops: int | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    operators: int | None = None
+    parameters: int | None = None
+
+
+class Record(BaseModel):
+    """One prediction or measurement."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    schema_: Literal["sslbench.record/1"] = Field(default=SCHEMA, alias="schema")
+    kind: Literal["prediction", "measurement"]
+    created: AwareDatetime
+    backend: Backend
+    recipe: Recipe
+    machine: Machine
+    environment: Environment
+    command: list[str]
+    """The sslbench arguments that make this record again."""
+    memory: Memory = Memory()
+    time: Time = Time()
+    energy: Energy = Energy()
+    work: Work = Work()
+    verdict: Verdict | None = None
+    probability_fits: float | None = Field(default=None, ge=0, le=1)
+    max_batch_size: int | None = None
+    """Largest batch of this recipe predicted to fit; 0 where not even one sample does."""
+    unknown: dict[str, str] = {}
+    """Why a null field is null, by its dotted path: `{"energy.joules_per_step": "no energy counter"}`."""
+    warnings: list[str] = []
+    """What makes a number doubtful."""
+
+
+def load_records(path: Path) -> list[Record]:
+    """Read one record, an array of records, or one record a line.
+
+    Raises:
+        RecordError: the file cannot be read, is not JSON, is of a newer schema, or lacks a field; names file and place.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise RecordError(f"{path}: {reason}") from error
+    records = [_parse(table, where=f"{path}{place}") for place, table in _tables(text, path)]
+    if not records:
+        raise RecordError(f"{path}: holds no record")
+    return records
+
+
+def _tables(text: str, path: Path) -> list[tuple[str, Any]]:
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        return _lines(text, path, error)
+    if isinstance(whole, list):
+        return [(f" record {number}", table) for number, table in enumerate(whole, 1)]
+    return [("", whole)]
+
+
+def _lines(text: str, path: Path, whole_error: json.JSONDecodeError) -> list[tuple[str, Any]]:
+    tables = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                tables.append((f" line {number}", json.loads(line)))
+            except json.JSONDecodeError:
+                problem = f"{whole_error.msg} at line {whole_error.lineno} column {whole_error.colno}"
+                raise RecordError(f"{path}: is not JSON: {problem}") from whole_error
+    return tables
+
+
+def _parse(table: Any, *, where: str) -> Record:
+    schema = table.get("schema") if isinstance(table, dict) else None
+    if not isinstance(schema, str) or not schema.startswith(_SCHEMA_FAMILY + "/"):
+        raise RecordError(f"{where}: is not a record of sslbench (its schema is {schema!r}, expected {SCHEMA!r})")
+    version = schema.partition("/")[2]
+    if version.isdigit() and int(version) > int(_SCHEMA_VERSION):
+        raise RecordError(f"{where}: was written by a newer sslbench ({schema}; this one reads {SCHEMA}): upgrade sslbench")
+    try:
+        return Record.model_validate(table)
+    except ValidationError as error:
+        raise RecordError(f"{where}: {first_problem(error)}") from error
+
+
+def dump_records(records: Sequence[Record]) -> str:
+    """One record as a JSON object, several as a JSON array; ends with a newline."""
+    tables = [record.model_dump(mode="json") for record in records]
+    whole = tables[0] if len(tables) == 1 else tables
+    return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

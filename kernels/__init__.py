@@ -1,0 +1,1 @@
+"""What is timed: SSL objectives and the models under them."""

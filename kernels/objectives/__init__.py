@@ -1,0 +1,1 @@
+"""One self-supervised objective a file: paper, shapes, loss, step."""

@@ -1,0 +1,1 @@
+"""Records to HTML, Markdown and terminal text."""
