@@ -1,0 +1,77 @@
+"""The command line: Click only. A command's module is imported when the command is asked for."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from sslbench.bench.errors import SSLBenchError
+
+# Short help stands here so that `sslbench --help` imports no command.
+COMMANDS = {
+    "fit": "Predict whether a recipe fits a machine, and how fast it runs there.",
+    "profile": "Measure a recipe's step on this machine.",
+    "report": "Render records as one self-contained HTML file.",
+    "recipes": "List, search and show the recipes of the catalog.",
+    "machines": "List, search and show machine profiles.",
+    "demo": "Measure small recipes here, predict large ones, write report.html.",
+}
+EXIT_COULD_NOT_RUN = 2
+EXIT_INTERRUPTED = 130
+
+
+class CommandLine(click.Group):
+    """Loads commands on demand and turns errors into one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order that a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported from its module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"sslbench.bench.commands.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not a user's
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from their short help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes one line on stderr and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except SSLBenchError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"sslbench: {' '.join(str(error).split())}", err=True)
+            ctx.exit(EXIT_COULD_NOT_RUN)
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sslbench", prog_name="sslbench")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:  # noqa: ARG001 - read from the context by CommandLine.invoke
+    """Will it run there, how fast does it run here, did it get worse?
+
+    Predicts and measures the memory and time of self-supervised learning steps (BERT, SimCLR, ...).
+    """
+
+
+def main() -> None:
+    """Entry point of the `sslbench` script."""
+    try:
+        cli.main(prog_name="sslbench", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_COULD_NOT_RUN)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sslbench: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
