@@ -18,7 +18,6 @@ COMMANDS = {
     "demo": "Measure small recipes here, predict large ones, write report.html.",
 }
 EXIT_COULD_NOT_RUN = 2
-EXIT_INTERRUPTED = 130
 
 
 class CommandLine(click.Group):
@@ -66,12 +65,11 @@ def cli(debug: bool) -> None:  # noqa: ARG001 - read from the context by Command
 def main() -> None:
     """Entry point of the `sslbench` script."""
     try:
-        cli.main(prog_name="sslbench", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        result = cli.main(prog_name="sslbench", standalone_mode=False)  # an exit code where a command called ctx.exit
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_COULD_NOT_RUN)
     except (click.Abort, KeyboardInterrupt):
         click.echo("sslbench: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(EXIT_COULD_NOT_RUN)
+    sys.exit(result if isinstance(result, int) else 0)
