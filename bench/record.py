@@ -42,6 +42,8 @@ class Environment(_Part):
     memory_bytes: int
     packages: dict[str, str]
     """Version by distribution name: torch, transformers, onnxruntime, ..."""
+    threads: int | None = None
+    """Measurements: CPU threads that the framework computed with."""
 
 
 class Memory(_Part):
@@ -78,6 +80,8 @@ class Energy(_Part):
 
     joules_per_step: float | None = None
     """None where there is no counter, never 0."""
+    source: str | None = None
+    """What the counter covers: the board of one GPU, or the processor packages; never the whole machine."""
 
 
 class Work(_Part):
