@@ -1,0 +1,122 @@
+"""A host that pretends to have the target's device, for the length of a trace."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.optim import optimizer as torch_optimizer
+from torch.overrides import TorchFunctionMode
+
+from sslbench.bench.trace.autocast import cuda_autocast_policy
+from sslbench.bench.trace.cuda_kernels import cuda_kernels
+from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor
+
+INITIALISERS = (
+    "constant_ dirac_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_ sparse_ trunc_normal_ uniform_ "
+    "xavier_normal_ xavier_uniform_ zeros_"
+).split()
+
+
+class _ToMeta(TorchFunctionMode):
+    """Sends what asks for a CUDA device to the meta device before C++ looks for a driver."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if _is_cuda(kwargs.get("device")):
+            kwargs["device"] = "meta"
+        if func is torch.Tensor.cuda:
+            return torch.Tensor.to(args[0], "meta")
+        if func is torch.Tensor.pin_memory:
+            return args[0]
+        if func is torch.Tensor.to and len(args) > 1 and (_is_cuda(args[1]) or _on_cuda(args[1])):
+            if isinstance(args[1], torch.Tensor):
+                kwargs["dtype"] = args[1].dtype
+            args = (args[0], "meta", *args[2:])
+        if func in (torch.tensor, torch.as_tensor, torch.asarray) and kwargs.get("device") == "meta":
+            return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
+        return func(*args, **kwargs)
+
+
+def _is_cuda(device: Any) -> bool:
+    return isinstance(device, str | torch.device) and torch.device(device).type == "cuda"
+
+
+def _on_cuda(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.device.type == "cuda"
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+def _cuda_module(capability: tuple[int, int]) -> dict[str, Any]:
+    """What `torch.cuda` answers on a machine with one GPU of this compute capability."""
+    return {
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "is_bf16_supported": lambda *args, **kwargs: True,
+        "is_current_stream_capturing": lambda: False,
+        "current_device": lambda: 0,
+        "device_count": lambda: 1,
+        "get_device_capability": lambda *args: capability,
+        "get_rng_state": lambda *args, **kwargs: torch.zeros(16, dtype=torch.uint8),
+        "_is_in_bad_fork": lambda: False,
+        **dict.fromkeys(
+            ("synchronize", "empty_cache", "set_rng_state", "manual_seed", "manual_seed_all", "set_device", "init"),
+            _nothing,
+        ),
+        "_lazy_init": _nothing,
+    }
+
+
+@contextmanager
+def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
+    """While active, torch in this process behaves as with one GPU, for tensors without data."""
+    lift = torch._C._only_lift_cpu_tensors()
+    with ExitStack() as stack:
+        for name, value in _cuda_module(capability).items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
+        stack.enter_context(_fast_optimizers())
+        stack.enter_context(_no_initialisation())
+        stack.enter_context(cuda_kernels(capability))
+        stack.enter_context(cuda_autocast_policy())
+        stack.enter_context(_ToMeta())
+        torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device="cuda"): made on the host, then copied
+        try:
+            yield
+        finally:
+            torch._C._set_only_lift_cpu_tensors(lift)
+
+
+@contextmanager
+def cpu_host() -> Iterator[None]:
+    """While active, random initialisation is skipped: traced tensors have no data to fill."""
+    with _no_initialisation(), _fast_optimizers():
+        yield
+
+
+@contextmanager
+def _fast_optimizers() -> Iterator[None]:
+    """Optimizers take the multi-tensor path only for tensor types that they know; the traced ones stand for real ones."""
+    known = torch_optimizer._foreach_supported_types
+    added = [TracedTensor, TracedDeviceTensor]
+    known.extend(added)
+    try:
+        yield
+    finally:
+        for kind in added:
+            known.remove(kind)
+
+
+@contextmanager
+def _no_initialisation() -> Iterator[None]:
+    def keep(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return tensor
+
+    with ExitStack() as stack:
+        for name in INITIALISERS:
+            stack.enter_context(mock.patch.object(torch.nn.init, name, keep))
+        yield

@@ -1,0 +1,148 @@
+"""Trace one step: build it on tensors without data, run it twice, and keep what happened.
+
+Known limitations: results that depend on data (how many tokens are masked, which expert is chosen) are answered with a
+plausible value; kernels that are not ATen operators are seen only if they have a meta kernel.
+"""
+
+import gc
+import traceback
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from sslbench.bench.errors import SSLBenchError, TraceError
+from sslbench.bench.trace.cuda_kernels import kernel_temporaries
+from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
+from sslbench.bench.trace.pretend import cpu_host, cuda_host
+from sslbench.bench.trace.recorder import Recorder
+from sslbench.bench.trace.tensor import TracedTensor
+from sslbench.bench.trace.tracker import Tracker
+
+Step = Callable[[], object]
+DEFAULT_CAPABILITY = (8, 0)
+
+
+def trace_step(
+    build: Callable[..., Step],
+    device: Target = "cuda",
+    *,
+    capability: tuple[int, int] = DEFAULT_CAPABILITY,
+    **parameters: Any,
+) -> Trace:
+    """Trace the step that `build` makes, without the device and without its memory.
+
+    Args:
+        build: called as `build(device, **parameters)`; returns the step, a function without arguments.
+        device: the target whose behaviour is traced.
+        capability: compute capability of the CUDA target, on which the attention kernel depends.
+        **parameters: passed to `build`, such as `batch_size`.
+
+    Raises:
+        TraceError: the step cannot run on tensors without data; names the line that failed.
+    """
+    recorder = Recorder(device, kernel_temporaries if device == "cuda" else _no_temporaries)
+    tracker = Tracker(recorder)
+    marks: list[int] = []
+    with _recording(recorder, tracker, capability), _explained():
+        step = build(recorder.device, **parameters)
+        if not callable(step):
+            raise TraceError(f"the factory returned {type(step).__name__}, expected the step: a function without arguments")
+        tracker.built()
+        for number in range(2):
+            marks.append(len(recorder.events))
+            if number == 1:
+                recorder.calls.clear()
+            recorder.started = True
+            recorder.update_phase()
+            result = step()
+            del result
+            tracker.gradients()
+        marks.append(len(recorder.events))
+        trace = _finish(recorder, tracker, tuple(marks), parameters.get("batch_size"))
+    del step
+    return trace
+
+
+def _no_temporaries(name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    return ()
+
+
+@contextmanager
+def _recording(recorder: Recorder, tracker: Tracker, capability: tuple[int, int]) -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle would free cycles at a time that depends on the host
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(cuda_host(capability) if recorder.target == "cuda" else cpu_host())
+            stack.enter_context(tracker.watch())
+            stack.enter_context(recorder)
+            TracedTensor.recorder = recorder
+            yield
+    finally:
+        TracedTensor.recorder = None
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the step raises into one line that names the place in the user's code."""
+    try:
+        yield
+    except SSLBenchError:
+        raise
+    except Exception as error:
+        frame = _culprit(error)
+        message = " ".join(str(error).split()) or "no message"
+        raise TraceError(f"the step failed on tensors without data: {type(error).__name__}: {message}{frame}") from error
+
+
+def _culprit(error: Exception) -> str:
+    """The innermost line outside torch and sslbench."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = frame.filename.replace("\\", "/")
+        if "/torch/" not in path and "/bench/trace/" not in path and not path.startswith("<"):
+            return f" (at {frame.filename}:{frame.lineno}: {frame.line})"
+    return ""
+
+
+def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_size: int | None) -> Trace:
+    deaths = {~event: position for position, event in enumerate(recorder.events) if event < 0}
+    births = {event: position for position, event in enumerate(recorder.events) if event >= 0}
+    backwards = [position for position, phase in recorder.phase_marks if phase == BACKWARD]
+
+    def backward_after(index: int) -> int | None:
+        following = bisect_right(backwards, births[index])
+        return backwards[following] if following < len(backwards) else None
+
+    storages = tuple(
+        Storage(
+            size=size,
+            category=tracker.category(
+                index, phase, deaths.get(index), backward_after(index) if phase == FORWARD else None
+            ),
+            phase=phase,
+            module=module,
+            operator=operator,
+        )
+        for index, (size, phase, module, operator) in enumerate(recorder.births)
+    )
+    # Kinds met only while building are left out; the others keep their order.
+    used = sorted({call.kind for call in recorder.calls})
+    position = {kind: index for index, kind in enumerate(used)}
+    kinds = list(recorder.kinds)
+    return Trace(
+        target=recorder.target,
+        batch_size=batch_size,
+        storages=storages,
+        events=tuple(recorder.events),
+        marks=marks,
+        phase_marks=tuple(recorder.phase_marks),
+        kinds=tuple(kinds[kind] for kind in used),
+        calls=tuple(Call(position[call.kind], call.phase, call.module) for call in recorder.calls),
+        modules=tuple(tracker.modules),
+        parameters=tracker.parameter_elements,
+    )
