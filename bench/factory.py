@@ -1,0 +1,130 @@
+"""Steps of the user's own: a `build` function in a file, loaded and called."""
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+from sslbench.bench.errors import RecipeError, SSLBenchError
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.resolve import SIZES
+
+# What the machine or the tracer says, not the user's code: whoever runs the step has its own words for it.
+_NOT_THE_USERS = (
+    SSLBenchError,
+    MemoryError,
+    torch.OutOfMemoryError,
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+
+def call_factory(recipe: Recipe, device: torch.device) -> Callable[[], object]:
+    """The step that the recipe's factory builds on `device`; what it raises names its own line.
+
+    Raises:
+        RecipeError: the file cannot be loaded, an option is not a parameter, the factory raised or returned no step.
+    """
+    path, function = _load(recipe)
+    arguments = _arguments(recipe, function)
+    with _users_code(path), _importable(path.parent):
+        step = function(device, **arguments)
+    if not callable(step):
+        raise RecipeError(f"{recipe.name}: expected a step, a function without arguments, got {type(step).__name__}")
+
+    def guarded() -> object:
+        with _users_code(path):
+            return step()
+
+    return guarded
+
+
+def factory_parameters(recipe: Recipe) -> Mapping[str, inspect.Parameter]:
+    """Parameters of the recipe's factory, by name.
+
+    Raises:
+        RecipeError: the file cannot be loaded.
+    """
+    return inspect.signature(_load(recipe)[1]).parameters
+
+
+def _load(recipe: Recipe) -> tuple[Path, Callable[..., Any]]:
+    file, _, name = recipe.factory.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such file")
+    module = _module(path)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise RecipeError(f"{path}: has no function {name!r}")
+    return path, function
+
+
+def _module(path: Path) -> ModuleType:
+    # A name of its own, so that a file called torch.py hides nothing; registered, as dataclasses and pickle need.
+    name = f"_sslbench_factory_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{path}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with _users_code(path), _importable(path.parent):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _arguments(recipe: Recipe, function: Callable[..., Any]) -> dict[str, Any]:
+    sizes = {key: getattr(recipe, key) for key in SIZES if getattr(recipe, key) is not None}
+    options = {key: getattr(recipe, key, value) for key, value in recipe.options.items()}
+    arguments = sizes | options
+    parameters = dict(list(inspect.signature(function).parameters.items())[1:])
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        unknown = next((key for key in arguments if key not in parameters), None)
+        if unknown is not None:
+            known = ", ".join(parameters) or "none"
+            raise RecipeError(f"{recipe.name}: takes no {unknown!r}; its parameters after the device: {known}")
+    if "stage" in parameters:
+        arguments["stage"] = recipe.stage
+    return arguments
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Modules beside the user's file can be imported, as when Python runs the file."""
+    before = list(sys.path)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _users_code(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _NOT_THE_USERS:
+        raise
+    except (Exception, SystemExit) as error:
+        raise RecipeError(f"{_place(error, path)}: {type(error).__name__}: {error}") from error
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """File and line of the innermost frame in the user's file."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f"{path}:{lines[-1]}" if lines else str(path)

@@ -1,0 +1,106 @@
+"""From what a person types to a recipe: a catalog name, a recipe TOML, or `file.py:function`. Imports no torch."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sslbench.bench.errors import RecipeError
+from sslbench.bench.recipe import Recipe, parse_recipe
+from sslbench.kernels.catalog import objective_names, recipe_tables
+
+CUSTOM = "custom"
+SIZES = ("batch_size", "seq_len", "image_size")
+# What `--set` may also say of a catalog recipe, beside the objective's own hyper-parameters.
+_FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing")
+
+
+def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
+    """The recipe that `argument` names, with some fields replaced.
+
+    Args:
+        argument: catalog name, path of a recipe TOML, or `file.py:function` of a step of one's own.
+        changes: fields by name; `options` are merged over the recipe's own. An option called like a field (batch_size,
+            seq_len, precision, ...) sets the field.
+
+    Raises:
+        RecipeError: no such recipe or file, or a malformed one; names file, key and what was expected.
+    """
+    if argument in recipe_tables():
+        return _changed(recipe_tables()[argument], changes, where=f"recipe {argument}")
+    if ".py:" in argument or argument.endswith(".py"):
+        return _factory(argument, changes)
+    path = Path(argument).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return _changed(_read_toml(path), changes, where=str(path))
+    raise RecipeError(f"no recipe {argument!r}: {_hint(argument)}, a recipe TOML, or file.py:function")
+
+
+def _hint(argument: str) -> str:
+    near = get_close_matches(argument.lower(), recipe_tables(), n=3, cutoff=0.4)
+    return (
+        f"did you mean {' or '.join(near)}? Else name one of `sslbench recipes`"
+        if near
+        else "name one of `sslbench recipes`"
+    )
+
+
+def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> Recipe:
+    options = changes.get("options", {})
+    fields = {key: value for key, value in options.items() if key in _FIELDS}
+    own = {key: value for key, value in options.items() if key not in _FIELDS}
+    before = table.get("options", {})
+    merged = {**before, **own} if isinstance(before, dict) else before
+    recipe = parse_recipe({**table, **changes, **fields, "options": merged}, where=where)
+    if recipe.objective not in (*objective_names(), CUSTOM):
+        near = get_close_matches(recipe.objective, objective_names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RecipeError(
+            f"{where}: objective: expected one of {', '.join(objective_names())}, got {recipe.objective!r}{hint}"
+        )
+    return recipe
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: is not TOML: {error}") from error
+    table.setdefault("name", path.stem)
+    if table.get("objective") == CUSTOM:
+        raise RecipeError(f"{path}: objective: a step of one's own is given as file.py:function, not in a TOML")
+    return table | _local_model(table, path.parent)
+
+
+def _local_model(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A model folder that a TOML names is meant from where the TOML lies."""
+    model = table.get("model")
+    if isinstance(model, str) and model and (folder / model / "config.json").is_file():
+        return {"model": str((folder / model).resolve())}
+    return {}
+
+
+def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
+    file, _, function = argument.rpartition(":") if not argument.endswith(".py") else (argument, "", "")
+    if not function.isidentifier():
+        raise RecipeError(f"{argument}: expected file.py:function, such as my_step.py:build")
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise RecipeError(f"{file}: no such file")
+    options = dict(changes.get("options", {}))
+    sizes = {key: options.pop(key) for key in SIZES if key in options}
+    # A factory is called with what the user said, and with nothing else: `build` reads it from the options.
+    said = {key: value for key, value in changes.items() if key not in (*SIZES, "options", "stage")}
+    table = {
+        "name": f"{path.stem}:{function}",
+        "objective": CUSTOM,
+        "factory": f"{path.resolve()}:{function}",
+        **changes,
+        **sizes,
+        "options": {**options, **said},
+    }
+    return parse_recipe(table, where=argument)

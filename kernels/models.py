@@ -1,0 +1,196 @@
+"""Models from the catalog or from a Hugging Face config.json, with random weights, made directly on a device.
+
+Architectures are those of transformers; only the module of the one model is imported.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from transformers.initialization import no_init_weights
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
+
+from sslbench.kernels.catalog import MODELS
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Keys that every model type reads as a size; a wrong one would fail deep inside torch.
+_SIZE_KEYS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_channels",
+    "embedding_size",
+)
+_skip_init: ContextVar[bool] = ContextVar("skip_init", default=False)
+
+
+@contextmanager
+def no_init() -> Iterator[None]:
+    """Leave the weights of catalog models uninitialised: a trace on fake tensors needs none of that work."""
+    token = _skip_init.set(True)
+    try:
+        yield
+    finally:
+        _skip_init.reset(token)
+
+
+@contextmanager
+def constructing(device: torch.device, weights: str = "fp32") -> Iterator[None]:
+    """Modules made inside lie on `device` with parameters of type `weights` (a key of `DTYPES`)."""
+    if weights not in DTYPES:
+        raise ValueError(f"weights: expected one of {', '.join(DTYPES)}, got {weights!r}")
+    before = torch.get_default_dtype()
+    with ExitStack() as stack:
+        if _skip_init.get():
+            stack.enter_context(no_init_weights())
+        stack.enter_context(device)
+        torch.set_default_dtype(DTYPES[weights])
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def model_config(model: str) -> Any:
+    """The transformers config of a catalog model, or of a folder that holds a config.json.
+
+    Raises:
+        ValueError: the name is unknown, or the file is missing or malformed; names file, key and what was expected.
+    """
+    if model in MODELS:
+        return _config_from(MODELS[model], where=f"model {model}")
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        near = get_close_matches(model, MODELS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        known = ", ".join(MODELS)
+        raise ValueError(f"no model {model!r}: neither of the catalog ({known}) nor a folder with a config.json{hint}")
+    return _config_from(_read_json(folder / "config.json"), where=str(folder / "config.json"))
+
+
+def masked_lm(config: Any, *, attention: str) -> nn.Module:
+    """The model of `config` with its masked language modelling head.
+
+    Raises:
+        ValueError: this model type has none.
+    """
+    model_class = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(config.model_type)
+    if model_class is None:
+        raise ValueError(f"a model of type {config.model_type!r} has no masked-LM head: use a model such as bert-base")
+    return _create(model_class, config, attention)
+
+
+def image_encoder(config: Any, *, attention: str) -> nn.Module:
+    """The model of `config` without a head, which maps images (N, C, H, W) to pooled features.
+
+    Raises:
+        ValueError: this model type does not take images.
+    """
+    name = MODEL_MAPPING_NAMES.get(config.model_type)
+    model_class = getattr(transformers, name) if isinstance(name, str) else None
+    if model_class is None or model_class.main_input_name != "pixel_values" or feature_size(config) is None:
+        raise ValueError(f"a model of type {config.model_type!r} is no image encoder: use a model such as resnet50")
+    return _create(model_class.__name__, config, attention)
+
+
+def feature_size(config: Any) -> int | None:
+    """Channels of an image encoder's pooled features; None where the config tells none."""
+    sizes = getattr(config, "hidden_sizes", None)
+    size = sizes[-1] if sizes else getattr(config, "hidden_size", None)
+    return size if isinstance(size, int) else None
+
+
+def checkpoint_activations(model: nn.Module) -> None:
+    """Recompute every block's activations in the backward pass (https://arxiv.org/abs/1604.06174).
+
+    Known limitation: BatchNorm layers inside a block see each batch twice and update their running statistics twice.
+
+    Raises:
+        ValueError: the model has no blocks to recompute.
+    """
+    if getattr(model, "supports_gradient_checkpointing", False):
+        # Named activation_checkpointing_enable since transformers 5.20, where the old name warns.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
+        return
+    stages = getattr(getattr(model, "encoder", None), "stages", ())
+    blocks = [block for stage in stages for block in getattr(stage, "layers", ())]
+    if not blocks:
+        raise ValueError(f"{type(model).__name__} does not support activation checkpointing")
+    for block in blocks:
+        block.forward = _Recomputed(block.forward)
+
+
+class _Recomputed:
+    """A block's forward under torch.utils.checkpoint while gradients are recorded."""
+
+    def __init__(self, forward: Any) -> None:
+        self.forward = forward
+
+    def __call__(self, *args: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return self.forward(*args)
+        return checkpoint(self.forward, *args, use_reentrant=False)
+
+
+def _create(class_name: str, config: Any, attention: str) -> nn.Module:
+    model_class = getattr(transformers, class_name)
+    has_attention = getattr(config, "num_attention_heads", None) is not None
+    if has_attention:
+        config._attn_implementation = attention
+    model: nn.Module = model_class(config)
+    model.tie_weights()  # type: ignore[operator]  # a method of PreTrainedModel, which no_init_weights skips
+    return model
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(table).__name__}")
+    return table
+
+
+def _config_from(table: dict[str, Any], *, where: str) -> Any:
+    model_type = table.get("model_type")
+    if not isinstance(model_type, str):
+        raise ValueError(f"{where}: model_type: expected a name such as 'bert', got {model_type!r}")
+    if model_type not in CONFIG_MAPPING_NAMES:
+        near = get_close_matches(model_type, CONFIG_MAPPING_NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{where}: model_type: transformers {transformers.__version__} has no {model_type!r}{hint}")
+    for key in _SIZE_KEYS:
+        value = table.get(key, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{where}: {key}: expected a positive integer, got {value!r}")
+    try:
+        config = getattr(transformers, CONFIG_MAPPING_NAMES[model_type]).from_dict(table)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
+    _check_heads(config, where)
+    return config
+
+
+def _check_heads(config: Any, where: str) -> None:
+    width, heads = getattr(config, "hidden_size", None), getattr(config, "num_attention_heads", None)
+    if isinstance(width, int) and isinstance(heads, int) and width % heads:
+        raise ValueError(f"{where}: hidden_size: expected a multiple of num_attention_heads ({heads}), got {width}")

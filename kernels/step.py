@@ -1,0 +1,118 @@
+"""The training and inference step that all objectives share: precision, loss scaling, backward, optimizer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.optim import Optimizer
+
+from sslbench.kernels.models import DTYPES
+
+Step = Callable[[], torch.Tensor]
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+
+
+def check_precision(precision: str, weights: str) -> None:
+    """Half-precision weights leave no choice of what is computed in.
+
+    Raises:
+        ValueError: the precision is unknown, or is not that of the weights.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if weights not in DTYPES:
+        raise ValueError(f"weights: expected one of {', '.join(DTYPES)}, got {weights!r}")
+    if weights not in ("fp32", precision):
+        raise ValueError(
+            f"weights in {weights} are computed with in {weights}: set the precision to {weights}, not {precision}"
+        )
+
+
+def training_step(loss: Step, optimizer: Optimizer, *, device: torch.device, precision: str, weights: str) -> Step:
+    """One optimizer update as a function without arguments, which returns the loss, detached.
+
+    Args:
+        loss: the forward pass up to the loss, run under autocast for bf16 and fp16.
+        optimizer: has the parameters that are updated.
+        device: where the parameters lie.
+        precision: `fp32` (no TF32 anywhere), `tf32`, or mixed precision in `bf16` or `fp16`; fp16 scales the loss
+            (https://arxiv.org/abs/1710.03740).
+        weights: type of the parameters; in half precision there is neither autocast nor loss scaling.
+
+    Raises:
+        ValueError: see `check_precision`.
+    """
+    check_precision(precision, weights)
+    scaler = torch.amp.GradScaler(device.type) if precision == "fp16" and weights == "fp32" else None
+
+    def step() -> torch.Tensor:
+        with float32_math(precision):
+            with autocast(device, precision, weights):
+                value = loss()
+            _update(value, optimizer, scaler)
+        return value.detach()
+
+    return step
+
+
+def inference_step(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], *, device: torch.device, precision: str, weights: str
+) -> Step:
+    """One forward batch as a function without arguments, which returns the module's output.
+
+    Raises:
+        ValueError: see `check_precision`.
+    """
+    check_precision(precision, weights)
+
+    def step() -> torch.Tensor:
+        with torch.inference_mode(), float32_math(precision), autocast(device, precision, weights):
+            output: torch.Tensor = module(*inputs)
+        return output
+
+    return step
+
+
+def autocast(device: torch.device, precision: str, weights: str) -> AbstractContextManager[object]:
+    """Mixed precision where the precision asks for it and the weights are in fp32."""
+    if precision not in ("bf16", "fp16") or weights != "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=DTYPES[precision])
+
+
+@contextmanager
+def float32_math(precision: str) -> Iterator[None]:
+    """fp32 computes in IEEE fp32 and tf32 in TF32; by default torch has TF32 in convolutions, not in matrix products.
+
+    https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
+    """
+    if precision not in ("fp32", "tf32"):
+        yield
+        return
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]  # missing in stubs
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
+
+
+def _update(loss: torch.Tensor, optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
+    if scaler is None:
+        loss.backward()
+        optimizer.step()
+    else:
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        if isinstance(loss, FakeTensor):
+            # The scaler asks whether a gradient overflowed, which a tensor without values cannot answer.
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+    optimizer.zero_grad(set_to_none=True)
