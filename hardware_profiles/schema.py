@@ -4,11 +4,11 @@ Every number is a `Figure`: the value, where it comes from, and whether it was r
 measured. Units stand in the names: bytes, bytes per second, FLOP per second, watts, US dollars.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "sslbench.machine/1"
+SCHEMA: Final = "sslbench.machine/1"
 
 DeviceKind = Literal["cuda", "rocm", "mps", "cpu"]
 DType = Literal["fp64", "fp32", "tf32", "fp16", "bf16", "int8"]
