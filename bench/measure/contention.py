@@ -1,0 +1,46 @@
+"""How much of the processor other programs used while steps were timed."""
+
+import time
+
+import psutil
+
+_DOUBTFUL_SHARE = 0.1
+_SHORTEST_SPAN_SECONDS = 0.2  # the kernel counts processor time in ticks of 10 ms
+
+
+class Contention:
+    """Compares the whole system's busy time with this process's own, from when it is made.
+
+    The load average would not do: it decays over minutes, so that one measurement would accuse the next.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._began = time.monotonic()
+        self._busy, self._own = _system_busy_seconds(), self._own_seconds()
+
+    def others_share(self) -> float | None:
+        """Share of all cores that others kept busy, 0 to 1; None where the span was too short to tell."""
+        span = time.monotonic() - self._began
+        if span < _SHORTEST_SPAN_SECONDS:
+            return None
+        others = (_system_busy_seconds() - self._busy) - (self._own_seconds() - self._own)
+        return min(max(others / (span * (psutil.cpu_count() or 1)), 0.0), 1.0)
+
+    def warnings(self) -> list[str]:
+        """A warning if others were busy enough to make the times doubtful."""
+        share = self.others_share()
+        if share is None or share < _DOUBTFUL_SHARE:
+            return []
+        return [f"other programs kept {share:.0%} of the processor busy while steps were timed"]
+
+    def _own_seconds(self) -> float:
+        used = self._process.cpu_times()
+        return float(used.user + used.system)
+
+
+def _system_busy_seconds() -> float:
+    times = psutil.cpu_times()._asdict()
+    # guest time is counted in user time too
+    idle = {"idle", "iowait", "guest", "guest_nice"}
+    return float(sum(seconds for name, seconds in times.items() if name not in idle))

@@ -1,0 +1,60 @@
+"""What crosses between the measuring parent and its worker: one specification in, JSON lines out.
+
+The worker's events, one JSON object a line:
+
+- `{"event": "phase", "name": "build"}`: a phase began; see `PHASES`.
+- `{"event": "step", "done": 3}`: warm-up and timed steps done so far, at most twenty lines a second.
+- `{"event": "result", "outcome": {...}}`: the last line of a worker that succeeded; see `Outcome`.
+- `{"event": "error", "kind": "ValueError", "message": "...", "place": "my_step.py:12"}`: the last line of one that failed.
+
+Standard library only: the worker that times ONNX Runtime holds nothing that it does not need.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["import", "build", "export", "verify", "warm-up", "timed steps", "memory pass", "tensor count"]
+MEMORY_PASS: Phase = "memory pass"
+Task = Literal["torch", "onnx-export", "onnx-run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a worker shall do."""
+
+    task: Task
+    backend: str
+    recipe: dict[str, Any]
+    """Fields of the recipe; a plain table, so that reading it imports nothing."""
+    steps: int
+    warmup: int
+    max_seconds: float
+    """Warm-up and timed steps stop after this long, the last step completed."""
+    folder: str = ""
+    """Where the exported model, its inputs and its outputs are."""
+    gpu_uuid: str = ""
+    """NVML's identity of the card, for its energy counter."""
+
+    def to_line(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a worker measured. Bytes, seconds, joules; None where `unknown` says why."""
+
+    samples_seconds: list[float] = field(default_factory=list)
+    threads: int | None = None
+    baseline_bytes: int | None = None
+    """Resident bytes of the process before the step was built."""
+    peak_resident_bytes: int | None = None
+    """Most resident bytes from the first step on; None where the system keeps no high-water mark."""
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    joules_per_step: float | None = None
+    energy_source: str | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Why a field of the record is null, by its dotted path."""
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,61 @@
+"""The worker's voice: events, one JSON object a line. Standard library only."""
+
+import json
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+from sslbench.bench.measure.messages import Outcome, Phase
+
+_STEP_EVENTS_PER_SECOND = 20
+
+
+class Reporter:
+    """Writes events to the parent."""
+
+    def __init__(self, channel: BinaryIO) -> None:
+        self._channel = channel
+        self._next_step_event = 0.0
+
+    def phase(self, name: Phase) -> None:
+        """A phase begins."""
+        self._write({"event": "phase", "name": name})
+
+    def step(self, done: int) -> None:
+        """So many warm-up and timed steps are done; most calls write nothing."""
+        now = time.monotonic()
+        if now >= self._next_step_event:
+            self._next_step_event = now + 1 / _STEP_EVENTS_PER_SECOND
+            self._write({"event": "step", "done": done})
+
+    def result(self, outcome: Outcome) -> None:
+        """The work is done."""
+        self._write({"event": "result", "outcome": asdict(outcome)})
+
+    def error(self, error: BaseException, factory: str) -> None:
+        """The work failed; the place is the innermost line of the user's own file, or of any file."""
+        message = str(error) or type(error).__name__
+        self._write(
+            {"event": "error", "kind": type(error).__name__, "message": message, "place": place_of(error, factory)}
+        )
+
+    def _write(self, event: dict[str, object]) -> None:
+        self._channel.write(json.dumps(event).encode() + b"\n")
+        self._channel.flush()
+
+
+def place_of(error: BaseException, factory: str) -> str:
+    """`file:line` where the error arose: in the factory's file if it passed there, else where it was raised.
+
+    Args:
+        error: an exception that was caught.
+        factory: `file.py:function` of the recipe, empty for a catalog recipe.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    own = Path(factory.rpartition(":")[0]).resolve() if factory else None
+    frame = next((frame for frame in reversed(frames) if Path(frame.filename).resolve() == own), frames[-1])
+    return f"{frame.filename}:{frame.lineno}"

@@ -1,0 +1,107 @@
+"""Runs a recipe's step through torch, on the processor or on the first visible NVIDIA GPU. Part of the worker."""
+
+import gc
+import os
+import time
+from typing import Any
+
+import torch
+
+from sslbench.bench.build import build_step
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.phases import measure_steps, memory_pass
+from sslbench.bench.measure.reporter import Reporter
+from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
+from sslbench.bench.measure.tensor_count import peak_tensor_bytes
+from sslbench.bench.measure.timing import HostClock, Step
+from sslbench.bench.recipe import Recipe
+
+
+class CudaClock:
+    """Time on the GPU between two events around each step.
+
+    The steps are not waited for one by one: as in a training loop, the host runs ahead of the GPU, and launch time that
+    hides behind the GPU's work costs nothing. A step that the host holds up shows that in full.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    def time(self, step: Step) -> None:
+        """Run the step once between two events."""
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        step()
+        end.record()
+        self._events.append((start, end))
+
+    def wait(self) -> None:
+        """Return once the GPU has done all it was given."""
+        torch.cuda.synchronize()
+
+    def samples_seconds(self) -> list[float]:
+        """Seconds of every step timed so far; waits for the GPU."""
+        self.wait()
+        return [start.elapsed_time(end) / 1e3 for start, end in self._events]
+
+
+def run(spec: Spec, reporter: Reporter) -> Outcome:
+    """Build, warm up, time, then measure memory in passes of their own.
+
+    Raises:
+        MeasureError: torch cannot use a GPU here.
+    """
+    recipe = Recipe.model_validate(spec.recipe)
+    device = torch.device("cuda", 0) if spec.backend == "torch-cuda" else torch.device("cpu")
+    if device.type == "cuda":
+        _check_cuda()
+    outcome = Outcome(threads=torch.get_num_threads(), baseline_bytes=resident_bytes())
+    reporter.phase("build")
+    began = time.monotonic()
+    step = build_step(recipe, device)
+    build_seconds = time.monotonic() - began
+    mark = HighWaterMark()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    measure_steps(step, HostClock() if device.type == "cpu" else CudaClock(), spec, reporter, outcome)
+    memory_pass(step, reporter)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        outcome.peak_allocated_bytes = torch.cuda.max_memory_allocated(device)
+        outcome.peak_reserved_bytes = torch.cuda.max_memory_reserved(device)
+        return outcome
+    outcome.peak_resident_bytes = mark.read()
+    outcome.unknown["memory.peak_reserved_bytes"] = "torch's CPU allocator reserves nothing ahead"
+    del step
+    gc.collect()
+    expected_seconds = build_seconds + 3 * max(outcome.samples_seconds)
+    _count_tensors(recipe, expected_seconds, spec, reporter, outcome)
+    return outcome
+
+
+def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter: Reporter, outcome: Outcome) -> None:
+    field = "memory.peak_allocated_bytes"
+    if expected_seconds > spec.max_seconds:
+        outcome.unknown[field] = f"counting tensors would take about {expected_seconds:.0f} s: raise --max-seconds"
+        return
+    reporter.phase("tensor count")
+    try:
+        outcome.peak_allocated_bytes = peak_tensor_bytes(lambda: build_step(recipe, torch.device("cpu")))
+    except Exception as error:  # noqa: BLE001 - times and resident memory are measured; a factory that can't be called
+        # twice, or a step that profiles itself, costs this one field
+        outcome.unknown[field] = f"the step could not be built and run again to count tensors: {error}"
+
+
+def _check_cuda() -> None:
+    if torch.cuda.is_available():
+        return
+    version: Any = torch.version.cuda
+    if version is None:
+        raise MeasureError(
+            f"torch-cuda: the installed PyTorch {torch.__version__} has no CUDA: "
+            "install a CUDA build (pytorch.org/get-started/locally), or use --backend torch-cpu"
+        )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hint = f"CUDA_VISIBLE_DEVICES is {visible!r}" if visible is not None else "does nvidia-smi list a GPU?"
+    raise MeasureError(f"torch-cuda: PyTorch {torch.__version__} finds no GPU it can use ({hint})")
