@@ -28,7 +28,7 @@ Interval = tuple[float, float]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Environment(_Part):
@@ -97,7 +97,9 @@ class Work(_Part):
 class Record(BaseModel):
     """One prediction or measurement."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, serialize_by_alias=True, allow_inf_nan=False
+    )
 
     schema_: Literal["sslbench.record/1"] = Field(default=SCHEMA, alias="schema")
     kind: Literal["prediction", "measurement"]
@@ -129,7 +131,7 @@ def load_records(path: Path) -> list[Record]:
         RecordError: the file cannot be read, is not JSON, is of a newer schema, or lacks a field; names file and place.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors and shells begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise RecordError(f"{path}: {reason}") from error
@@ -144,20 +146,28 @@ def _tables(text: str, path: Path) -> list[tuple[str, Any]]:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
         return _lines(text, path, error)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: is not a record: a number is too long or the nesting too deep") from error
     if isinstance(whole, list):
         return [(f" record {number}", table) for number, table in enumerate(whole, 1)]
     return [("", whole)]
 
 
 def _lines(text: str, path: Path, whole_error: json.JSONDecodeError) -> list[tuple[str, Any]]:
-    tables = []
-    for number, line in enumerate(text.splitlines(), 1):
+    tables: list[tuple[str, Any]] = []
+    # Only newlines end a line: a JSON string may hold U+2028, at which str.splitlines would cut.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 tables.append((f" line {number}", json.loads(line)))
-            except json.JSONDecodeError:
-                problem = f"{whole_error.msg} at line {whole_error.lineno} column {whole_error.colno}"
-                raise RecordError(f"{path}: is not JSON: {problem}") from whole_error
+            except json.JSONDecodeError as error:
+                # A file whose first line is JSON holds one record a line; any other is one JSON value, cut or broken.
+                place = (number, error.colno) if tables else (whole_error.lineno, whole_error.colno)
+                problem = f"{error.msg if tables else whole_error.msg} at line {place[0]} column {place[1]}"
+                raise RecordError(f"{path}: is not JSON: {problem}") from error
+            except (ValueError, RecursionError) as error:
+                problem = "a number is too long or the nesting too deep"
+                raise RecordError(f"{path} line {number}: is not a record: {problem}") from error
     return tables
 
 
@@ -166,8 +176,10 @@ def _parse(table: Any, *, where: str) -> Record:
     if not isinstance(schema, str) or not schema.startswith(_SCHEMA_FAMILY + "/"):
         raise RecordError(f"{where}: is not a record of sslbench (its schema is {schema!r}, expected {SCHEMA!r})")
     version = schema.partition("/")[2]
-    if version.isdigit() and int(version) > int(_SCHEMA_VERSION):
-        raise RecordError(f"{where}: was written by a newer sslbench ({schema}; this one reads {SCHEMA}): upgrade sslbench")
+    if version.isascii() and version.isdigit() and int(version[:9]) > int(_SCHEMA_VERSION):
+        raise RecordError(
+            f"{where}: was written by a newer sslbench ({schema}; this one reads {SCHEMA}): upgrade sslbench"
+        )
     try:
         return Record.model_validate(table)
     except ValidationError as error:

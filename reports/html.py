@@ -1,0 +1,44 @@
+"""Records as one self-contained HTML file: no script runs, nothing is fetched, every text is escaped."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import jinja2
+
+from sslbench.bench.record import Record
+from sslbench.reports.report_view import build_report
+from sslbench.reports.view import verdict_line
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sslbench.reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # `tojson` writes <, >, & and ' as \u escapes and, as ASCII, U+2028 too: no text can end the script element.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters["verdict_line"] = verdict_line
+    return environment
+
+
+def render_html(records: Sequence[Record], *, title: str | None = None) -> str:
+    """The report of some records as HTML5.
+
+    The element `#records` holds the records themselves as a JSON array, so that every number can be checked.
+
+    Args:
+        records: predictions and measurements, in any order.
+        title: heading of the report; by default the titles of its recipes.
+    """
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=build_report(records, title=title),
+            records=[record.model_dump(mode="json") for record in records],
+        )
+    )

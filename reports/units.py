@@ -1,0 +1,130 @@
+"""Numbers as people read them: three significant digits and a unit.
+
+Memory is in binary units (1 GiB = 2**30 bytes, IEC 80000-13), everything else in SI units.
+"""
+
+from collections.abc import Sequence
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_SI = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_SMALL_PART = 50
+"""A part below a fiftieth of the whole is written in its own unit."""
+_NAMED = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
+
+
+def significant(value: float) -> str:
+    """A number with three significant digits and no exponent; from 1000 on, whole with thousands separators."""
+    for decimals in (2, 1):
+        if abs(round(value, decimals)) < 10 ** (3 - decimals):
+            text = f"{value:.{decimals}f}"
+            return "0" if float(text) == 0 and value == 0 else text
+    return f"{value:,.0f}"
+
+
+def format_bytes(value: float) -> str:
+    """Bytes in the largest binary unit that keeps the number at or above 1, such as `14.2 GiB`."""
+    return _join(*_scaled_bytes(value, like=value))
+
+
+def format_bytes_of(value: float, whole: float) -> str:
+    """A part of a whole in the whole's unit where that leaves two digits, such as `14.2 of 24.0 GiB`."""
+    if abs(value) < abs(whole) / _SMALL_PART:
+        return f"{format_bytes(value)} of {format_bytes(whole)}"
+    number, _ = _scaled_bytes(value, like=whole)
+    return f"{number} of {format_bytes(whole)}"
+
+
+def format_bytes_interval(interval: Sequence[float], *, whole: float | None = None) -> str:
+    """An interval of bytes in one unit, such as `13.6 to 14.9 GiB`; the unit that goes with `format_bytes_of(_, whole)`."""
+    low, high = interval
+    like = high if whole is None or abs(high) < abs(whole) / _SMALL_PART else whole
+    (start, _), (end, unit) = _scaled_bytes(low, like=like), _scaled_bytes(high, like=like)
+    return f"{start} to {end} {unit}"
+
+
+def format_seconds(value: float) -> str:
+    """A duration, such as `186 ms`, `1.24 s`, `2 min 05 s` or `3 h 20 min`."""
+    return _long_duration(value) if abs(value) >= 120 else _join(*_scaled_seconds(value, like=value))
+
+
+def format_seconds_interval(interval: Sequence[float]) -> str:
+    """An interval of durations in one unit, such as `150 to 230 ms`."""
+    low, high = interval
+    if abs(high) >= 120:
+        return f"{format_seconds(low)} to {format_seconds(high)}"
+    number, _ = _scaled_seconds(low, like=high)
+    return f"{number} to {format_seconds(high)}"
+
+
+def format_rate(per_second: float, unit: str) -> str:
+    """Units of work per second, such as `31.2 images/s`; per minute, hour or day where it is slow."""
+    for factor, period in ((1, "s"), (60, "min"), (3600, "h")):
+        if abs(per_second) * factor >= 0.1 or per_second == 0:
+            return f"{significant(per_second * factor)} {unit}/{period}"
+    return f"{significant(per_second * 86400)} {unit}/day"
+
+
+def format_si(value: float, unit: str) -> str:
+    """A number with an SI prefix, such as `165 TFLOP/s` or `450 W`."""
+    for factor, prefix in _SI:
+        if abs(value) >= factor * 0.9995:
+            return f"{significant(value / factor)} {prefix}{unit}"
+    return f"{significant(value * 1e3)} m{unit}" if value else f"0 {unit}"
+
+
+def format_count(value: float) -> str:
+    """A count of things: exact below a million, then in words, such as `110 million`."""
+    for factor, word in _NAMED:
+        if abs(value) >= factor * 0.9995:
+            return significant(value / factor) + word
+    return f"{value:,.0f}"
+
+
+def format_probability(value: float) -> str:
+    """A probability in percent that never claims certainty, such as `97 %` or `> 99 %`."""
+    if value > 0.994:
+        return "> 99 %"
+    return "< 1 %" if value < 0.006 else f"{value * 100:.0f} %"
+
+
+def format_difference(value: float, reference: float) -> str:
+    """How far a value lies from a reference, such as `6 % more` or `2.4 times as much`."""
+    if reference <= 0:
+        return "no comparison"
+    ratio = value / reference
+    if ratio >= 2:
+        return f"{significant(ratio)} times as much"
+    percent = round(abs(ratio - 1) * 100, 1 if abs(ratio - 1) < 0.0095 else None)
+    if not percent:
+        return "equal"
+    return f"{percent:g} % {'more' if ratio > 1 else 'less'}"
+
+
+def _join(number: str, unit: str) -> str:
+    return f"{number} {unit}"
+
+
+def _scaled_bytes(value: float, *, like: float) -> tuple[str, str]:
+    power = 0
+    # 1023.6 MiB would round to "1,024 MiB": it is 1.00 GiB.
+    while power + 1 < len(_BINARY) and abs(like) / 1024**power >= 1023.5:
+        power += 1
+    number = value / 1024**power
+    return (f"{number:.0f}" if power == 0 else significant(number)), _BINARY[power]
+
+
+def _scaled_seconds(value: float, *, like: float) -> tuple[str, str]:
+    for factor, unit in _SECONDS:
+        if abs(like) < factor * 999.5:
+            return significant(value / factor), unit
+    return significant(value), "s"
+
+
+def _long_duration(value: float) -> str:
+    sign = "-" if value < 0 else ""
+    minutes, seconds = divmod(round(abs(value)), 60)
+    if minutes < 60:
+        return f"{sign}{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(round(abs(value) / 60), 60)
+    return f"{sign}{hours:,} h {minutes:02d} min"

@@ -1,0 +1,127 @@
+"""What recipes, machines and verdicts are called in every report.
+
+Names come from files that anybody may have written. `plain` makes them harmless as text; each renderer then escapes its
+own markup.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.record import Record
+from sslbench.hardware_profiles.schema import Machine
+
+LABEL_LENGTH = 100
+"""Characters of a name that a label shows; the embedded records keep the rest."""
+TEXT_LENGTH = 4000
+NOT_KNOWN = "not known"
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def plain(text: str, limit: int = TEXT_LENGTH) -> str:
+    """Text on one line, without characters that hide, reorder or steer: each becomes a visible escape (U+202E).
+
+    Control characters could move a terminal's cursor, bidirectional overrides reverse what follows (CVE-2021-42574).
+    """
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character in "\t\n\r":
+        return " "
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
+    return f"[U+{ord(character):04X}]"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """A verdict in words and as a symbol, so that colour is never all there is."""
+
+    key: str
+    """`fits`, `tight`, `spills`, `does-not-fit` or `none`; the CSS class."""
+    word: str
+    symbol: str
+    rank: int
+    """Order in tables: what fits comes first."""
+
+
+_VERDICTS = {
+    words.key: words
+    for words in (
+        VerdictWords("fits", "fits", "✓", 0),
+        VerdictWords("tight", "tight", "≈", 1),
+        VerdictWords("spills", "spills", "⇄", 2),
+        VerdictWords("does-not-fit", "does not fit", "✕", 3),
+        VerdictWords("none", "no verdict", "?", 4),
+    )
+}
+
+
+def verdict_words(record: Record) -> VerdictWords:
+    """The record's verdict; `no verdict` where it has none."""
+    return _VERDICTS[record.verdict or "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeLabel:
+    """A recipe as a title and one line of settings."""
+
+    title: str
+    name: str
+    settings: str
+    paper: str
+
+
+def recipe_label(recipe: Recipe) -> RecipeLabel:
+    """Title, name, settings and paper of a recipe, safe as text."""
+    return RecipeLabel(
+        title=plain(recipe.title or recipe.name, LABEL_LENGTH),
+        name=plain(recipe.name, LABEL_LENGTH),
+        settings=", ".join(_settings(recipe)),
+        paper=plain(recipe.paper, LABEL_LENGTH * 3),
+    )
+
+
+def _settings(recipe: Recipe) -> list[str]:
+    parts = ["training step" if recipe.stage == "train" else "inference step"]
+    if recipe.batch_size is not None:
+        parts.append(f"batch {recipe.batch_size:,}")
+    if recipe.seq_len is not None:
+        parts.append(f"{recipe.seq_len:,} tokens")
+    if recipe.image_size is not None:
+        parts.append(f"{recipe.image_size:,} px")
+    parts.append(recipe.precision)
+    if recipe.stage == "train":
+        parts.append(plain(recipe.optimizer, LABEL_LENGTH))
+    if recipe.attention != "sdpa":
+        parts.append(f"{recipe.attention} attention")
+    if recipe.activation_checkpointing:
+        parts.append("activation checkpointing")
+    parts += [plain(f"{key}={value}", LABEL_LENGTH) for key, value in recipe.options.items()]
+    return parts
+
+
+def sample_unit(recipe: Recipe) -> str:
+    """What a sample of the recipe is: an image, a sequence, or (both or neither) a sample."""
+    if (recipe.image_size is None) == (recipe.seq_len is None):
+        return "samples"
+    return "sequences" if recipe.image_size is None else "images"
+
+
+def machine_title(machine: Machine) -> str:
+    """The machine's title, with the number of devices where there are several."""
+    title = plain(machine.title, LABEL_LENGTH)
+    return f"{machine.device_count}x {title}" if machine.device_count > 1 else title
+
+
+def unknown_reason(record: Record, path: str) -> str:
+    """Why the field at a dotted path is null; the reason of an enclosing part counts, empty where none is given."""
+    while path:
+        if path in record.unknown:
+            return plain(record.unknown[path])
+        path = path.rpartition(".")[0]
+    return ""
