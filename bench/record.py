@@ -161,7 +161,7 @@ def _lines(text: str, path: Path, whole_error: json.JSONDecodeError) -> list[tup
             try:
                 tables.append((f" line {number}", json.loads(line)))
             except json.JSONDecodeError as error:
-                # A file whose first line is JSON holds one record a line; any other is one JSON value, cut or broken.
+                # A file whose first line is JSON holds one record a line; any other is one JSON value, cut short.
                 place = (number, error.colno) if tables else (whole_error.lineno, whole_error.colno)
                 problem = f"{error.msg if tables else whole_error.msg} at line {place[0]} column {place[1]}"
                 raise RecordError(f"{path}: is not JSON: {problem}") from error

@@ -35,7 +35,8 @@ class MemoryBar:
     summary: str
     capacity: str
     capacity_at: float | None
-    over: bool
+    over: float
+    """What lies beyond the capacity."""
     interval: str
     interval_from: float | None
     interval_to: float | None
@@ -56,7 +57,7 @@ def memory_bar(memory: Memory) -> MemoryBar | None:
         summary=_summary(parts, total, capacity),
         capacity=format_bytes(capacity) if capacity else "",
         capacity_at=_percent(capacity, scale) if capacity else None,
-        over=capacity is not None and total > capacity,
+        over=_percent(total - capacity, scale) if capacity else 0.0,
         interval=format_bytes_interval(interval, whole=capacity) if interval else "",
         interval_from=_percent(interval[0], scale) if interval else None,
         interval_to=_percent(interval[1], scale) if interval else None,

@@ -36,7 +36,7 @@ def format_bytes_of(value: float, whole: float) -> str:
 
 
 def format_bytes_interval(interval: Sequence[float], *, whole: float | None = None) -> str:
-    """An interval of bytes in one unit, such as `13.6 to 14.9 GiB`; the unit that goes with `format_bytes_of(_, whole)`."""
+    """An interval of bytes in one unit, such as `13.6 to 14.9 GiB`; with a whole, in the unit of `format_bytes_of`."""
     low, high = interval
     like = high if whole is None or abs(high) < abs(whole) / _SMALL_PART else whole
     (start, _), (end, unit) = _scaled_bytes(low, like=like), _scaled_bytes(high, like=like)

@@ -57,6 +57,7 @@ class PredictionView:
     memory_interval: str
     probability: str
     step_time: str
+    """Of a step that does not fit: what it would take if it did."""
     step_interval: str
     throughput: str
     max_batch: str
@@ -124,7 +125,7 @@ def measurement_view(record: Record) -> MeasurementView:
         recipe=recipe_label(record.recipe),
         machine=machine_title(record.machine),
         machine_name=plain(record.machine.name, LABEL_LENGTH),
-        backend=record.backend,
+        backend=_backend(record),
         step_time=NOT_KNOWN if step_s is None else format_seconds(step_s),
         step_basis=f"median of {len(samples):,} steps" if samples else unknown_reason(record, "time.step_seconds"),
         spread=f"middle half {format_seconds_interval(half)}" if half else "",
@@ -132,7 +133,7 @@ def measurement_view(record: Record) -> MeasurementView:
         memory=memory,
         memory_basis=basis,
         energy=_energy(record),
-        energy_basis="" if record.energy.joules_per_step else unknown_reason(record, "energy.joules_per_step"),
+        energy_basis=_energy_basis(record),
         plot=dot_plot(samples),
         bar=memory_bar(record.memory) if record.memory.breakdown else None,
         warnings=_warnings(record),
@@ -147,12 +148,13 @@ def measured_step_s(record: Record) -> float | None:
 
 
 def verdict_line(view: PredictionView) -> str:
-    """The answer in one line: `fits: 14.2 of 24.0 GiB, 90 % interval 13.6 to 14.9 GiB, probability 99 %`."""
+    """The answer in one line: `fits: 14.2 of 24.0 GiB, 90 % interval 13.6 to 14.9, P(fits) > 99 %`."""
     parts = [f"{view.verdict.word}: {view.memory}"]
     if view.memory_interval:
-        parts.append(f"90 % interval {view.memory_interval}")
+        unit = " " + view.memory.rpartition(" ")[2]
+        parts.append(f"90 % interval {view.memory_interval.removesuffix(unit)}")
     if view.probability:
-        parts.append(f"probability of fitting {view.probability}")
+        parts.append(f"P(fits) {view.probability}")
     return ", ".join(parts)
 
 
@@ -208,9 +210,20 @@ def _throughput(record: Record, step_s: float | None) -> str:
     return NOT_KNOWN if rate is None else format_rate(rate, sample_unit(record.recipe))
 
 
+def _backend(record: Record) -> str:
+    threads = record.environment.threads
+    return record.backend if threads is None else f"{record.backend}, {threads} thread{'' if threads == 1 else 's'}"
+
+
 def _energy(record: Record) -> str:
     joules = record.energy.joules_per_step
     return NOT_KNOWN if joules is None else f"{significant(joules)} J/step"
+
+
+def _energy_basis(record: Record) -> str:
+    if record.energy.joules_per_step is None:
+        return unknown_reason(record, "energy.joules_per_step")
+    return plain(record.energy.source or "", LABEL_LENGTH)
 
 
 def _work(record: Record) -> str:
