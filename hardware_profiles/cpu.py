@@ -16,7 +16,7 @@ from sslbench.hardware_profiles.schema import Device, DType, Figure, Machine
 LAUNCH = Figure(
     value=2e-6,
     basis="derived",
-    source="torch.add on one element: 1.3 us without, 1.9 us with autograd (PyTorch 2.13, one thread of an EPYC server)",
+    source="torch.add on one element: 1.3 us without, 1.9 us with autograd (PyTorch 2.13, a thread of an EPYC server)",
 )
 MATRIX_SIZE = 1024
 MEASURE_SECONDS = 0.12

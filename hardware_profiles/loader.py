@@ -20,7 +20,7 @@ def load_machine(name: str) -> Machine:
     """The machine of a name, with `:N` behind it for N devices.
 
     Args:
-        name: a shipped profile or one of its aliases (`rtx-4090`, `H100 SXM`), a path of a TOML profile (ends in
+        name: a shipped profile, its title or an alias (`rtx-4090`, `H100 SXM`), a path of a TOML profile (ends in
             `.toml` or holds a path separator), any GPU of the database (`l40s`, `a100-pcie-80gb:8`), or `here`.
 
     Raises:
@@ -100,10 +100,11 @@ def _find_in_database(name: str) -> Machine:
 @cache
 def _aliases() -> dict[str, str]:
     """Name of the shipped profile by each of its spellings."""
+    tables = {path.stem: _read_toml(path) for path in sorted(_FOLDER.glob("*.toml"))}
     return {
-        compact(spelling): path.stem
-        for path in sorted(_FOLDER.glob("*.toml"))
-        for spelling in (path.stem, *_read_toml(path).get("aliases", []))
+        compact(spelling): name
+        for name, table in tables.items()
+        for spelling in (name, table["title"], *table.get("aliases", []))
     }
 
 

@@ -18,8 +18,9 @@ from types import MappingProxyType
 
 from sslbench.hardware_profiles.schema import DType
 
-GEFORCE_CLOCK_HEADROOM = 1.05
-"""Most that published matrix products exceed the rated-clock peak of a GeForce card (mli/transformers-benchmarks)."""
+GEFORCE_CLOCK_HEADROOM = 1.06
+"""Bound on how far published matrix products, rounded to whole TFLOP/s, exceed the rated peak of a GeForce card
+(mli/transformers-benchmarks)."""
 
 HALVED_ON_GEFORCE: frozenset[DType] = frozenset({"fp16", "bf16", "tf32"})
 """Types whose fp32 accumulation runs at half rate on GeForce cards from Turing on; int8 is not halved."""
