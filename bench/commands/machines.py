@@ -83,14 +83,13 @@ def _translated(call: Callable[[], T]) -> T:
 
 def _overview(machines: list[Machine]) -> "Table":
     table = _table("name")
-    table.add_column("machine")
     for heading in ("memory", "bandwidth", "fp32", "fp16", "bf16", "power"):
         table.add_column(heading, justify="right", no_wrap=True)
     for machine in machines:
         device = machine.device
         peaks = [_peak(device.peak_flops_per_second.get(dtype)) for dtype in ("fp32", "fp16", "bf16")]
         power = f"{device.power_watts.value:.0f} W" if device.power_watts else "-"
-        table.add_row(machine.name, machine.title, _memory(device), _bandwidth(device), *peaks, power)
+        table.add_row(machine.name, _memory(device), _bandwidth(device), *peaks, power)
     table.caption = "Peaks are dense, in TFLOP/s, accumulating in fp32; - means no fast path, or unknown."
     return table
 
