@@ -12,6 +12,7 @@ import psutil
 from sslbench.bench.record import Environment
 
 PACKAGES = ("torch", "transformers", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "timm")
+_MAC_QUESTION = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
 
 
 def describe_environment() -> Environment:
@@ -56,9 +57,7 @@ def _mac_processor() -> str:
     if platform.system() != "Darwin":
         return ""
     try:
-        answer = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True, timeout=5
-        )
+        answer = subprocess.run(_MAC_QUESTION, capture_output=True, text=True, check=True, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer.stdout.strip()

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
 from sslbench.bench.recipe import ATTENTIONS, PRECISIONS, STAGES, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,19 +27,15 @@ _RECIPE_FIELDS = (
 )
 
 
-class OptionPair(click.ParamType):
-    """`key=value`, as a key and a value of the type that it looks like."""
+def _pairs(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, Option], ...]:
+    return tuple(_pair(text, ctx, parameter) for text in texts)
 
-    name = "key=value"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Option]:
-        """The pair; a usage error where there is no `=` or the key is no Python name."""
-        if isinstance(value, tuple):
-            return value
-        key, equals, text = str(value).partition("=")
-        if not equals or not key.isidentifier():
-            self.fail(f"{value!r} is not KEY=VALUE, as in temperature=0.5", param, ctx)
-        return key, parse_value(text)
+def _pair(text: str, ctx: click.Context, parameter: click.Parameter) -> tuple[str, Option]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE, as in temperature=0.5", ctx, parameter)
+    return key, parse_value(value)
 
 
 def parse_value(text: str) -> Option:
@@ -81,7 +79,7 @@ def recipe_options(function: Command) -> Command:
             click.option(
                 "settings",
                 "--set",
-                type=OptionPair(),
+                callback=_pairs,
                 multiple=True,
                 metavar="KEY=VALUE",
                 help="Parameter of the objective or of your factory; repeat for more.",
@@ -100,6 +98,30 @@ def changes_from(params: Mapping[str, Any]) -> dict[str, Any]:
     changes = {name: params[name] for name in _RECIPE_FIELDS if params.get(name) is not None}
     settings = dict(params.get("settings") or ())
     return {**changes, "options": settings} if settings else changes
+
+
+def arguments_of(ctx: click.Context) -> list[str]:
+    """The command and the arguments that the user gave, without where and how the answer is written.
+
+    Run again, they make the same record again.
+    """
+    arguments = [ctx.info_name or ""]
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name not in ("format_", "output"):
+            arguments += _spelled(parameter, ctx.params[parameter.name or ""])
+    return arguments
+
+
+def _spelled(parameter: click.Parameter, value: Any) -> list[str]:
+    if isinstance(parameter, click.Argument):
+        return [str(value)]
+    if isinstance(value, bool):
+        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
+    if parameter.name == "settings":
+        return [word for key, setting in value for word in ("--set", f"{key}={setting}")]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for each in values for word in (parameter.opts[-1], str(each))]
 
 
 def output_options(function: Command) -> Command:

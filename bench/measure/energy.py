@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pynvml
+import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 _POWERCAP = Path("/sys/class/powercap")
 # NVML updates its counter about every 20 to 100 ms, RAPL about every millisecond; a span of ten updates or more keeps

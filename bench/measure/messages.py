@@ -5,7 +5,7 @@ The worker's events, one JSON object a line:
 - `{"event": "phase", "name": "build"}`: a phase began; see `PHASES`.
 - `{"event": "step", "done": 3}`: warm-up and timed steps done so far, at most twenty lines a second.
 - `{"event": "result", "outcome": {...}}`: the last line of a worker that succeeded; see `Outcome`.
-- `{"event": "error", "kind": "ValueError", "message": "...", "place": "my_step.py:12"}`: the last line of one that failed.
+- `{"event": "error", "kind": "ValueError", "message": "...", "place": "a.py:12"}`: the last line of one that failed.
 
 Standard library only: the worker that times ONNX Runtime holds nothing that it does not need.
 """
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Phase = Literal["import", "build", "export", "verify", "warm-up", "timed steps", "memory pass", "tensor count"]
-MEMORY_PASS: Phase = "memory pass"
+MEMORY_PHASE: Phase = "memory pass"
 Task = Literal["torch", "onnx-export", "onnx-run"]
 
 
@@ -46,6 +46,8 @@ class Outcome:
     """What a worker measured. Bytes, seconds, joules; None where `unknown` says why."""
 
     samples_seconds: list[float] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """The recipe as it ran, with the sizes that a factory has as defaults; empty where it ran as it was."""
     threads: int | None = None
     baseline_bytes: int | None = None
     """Resident bytes of the process before the step was built."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # ships no types
 import psutil
 
 from sslbench.bench.errors import MeasureError

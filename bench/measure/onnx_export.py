@@ -1,4 +1,4 @@
-"""Exports a recipe's inference step to ONNX and checks it against torch before anything is timed. Part of the worker."""
+"""Exports a recipe's inference step to ONNX and checks it against torch before it is timed. Part of the worker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +62,7 @@ def export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], folder: Pa
         onnx.checker.check_model(path)  # by path: models above 2 GiB cannot be checked in memory
     except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError) as error:
         raise MeasureError(f"the inference step cannot be exported to ONNX: {error}") from error
-    np.savez(folder / INPUTS_FILE, **{f"input_{index}": _array(tensor) for index, tensor in enumerate(inputs)})
+    np.savez(folder / INPUTS_FILE, *(_array(tensor) for tensor in inputs))
 
 
 def check_outputs(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float) -> None:
@@ -97,5 +97,5 @@ def _arrays(output: object) -> list[np.ndarray]:
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype == torch.bfloat16:
-        raise MeasureError("onnx backends take no bf16 inputs or outputs (numpy has no such type): use --precision fp32")
+        raise MeasureError("onnx backends take no bf16 inputs or outputs (numpy has no bf16): use --precision fp32")
     return tensor.detach().cpu().numpy()

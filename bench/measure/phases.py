@@ -4,7 +4,7 @@ import time
 
 from sslbench.bench.measure.contention import Contention
 from sslbench.bench.measure.energy import EnergyMeter
-from sslbench.bench.measure.messages import MEMORY_PASS, Outcome, Spec
+from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.timing import Clock, Step, time_steps, warm_up
 
@@ -32,7 +32,7 @@ def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outc
 
 def memory_pass(step: Step, reporter: Reporter) -> None:
     """Run the step at least once more, untimed, so that the parent's samples of memory disturb no timed step."""
-    reporter.phase(MEMORY_PASS)
+    reporter.phase(MEMORY_PHASE)
     until = time.monotonic() + _MEMORY_PASS_SECONDS
     step()
     while time.monotonic() < until:

@@ -13,8 +13,8 @@ def peak_tensor_bytes(build: Callable[[], Step]) -> int:
     """Most bytes that tensors held at one time while the step was built and run twice.
 
     The step is built again under the profiler, so that every allocation is seen being made; what was allocated before
-    (and only freed here) does not count. What libraries allocate past torch's allocator (oneDNN scratch, the optimizer's
-    Python objects) is not seen.
+    (and only freed here) does not count. What libraries allocate past torch's allocator (oneDNN scratch, Python
+    objects) is not seen.
 
     Args:
         build: builds model and optimizer and returns the step.
@@ -24,7 +24,7 @@ def peak_tensor_bytes(build: Callable[[], Step]) -> int:
         for _ in range(_STEPS):
             step()
         del step
-    events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]  # set once profiling has stopped
+    events = profiler.profiler.kineto_results.events()
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
     return highest_sum(nbytes for _, nbytes in sorted(changes, key=lambda change: change[0]))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sslbench.bench.build import build_step
+from sslbench.bench.build import build_step, factory_defaults
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
@@ -30,7 +30,7 @@ class CudaClock:
 
     def time(self, step: Step) -> None:
         """Run the step once between two events."""
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = _event(), _event()
         start.record()
         step()
         end.record()
@@ -46,6 +46,10 @@ class CudaClock:
         return [start.elapsed_time(end) / 1e3 for start, end in self._events]
 
 
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
 def run(spec: Spec, reporter: Reporter) -> Outcome:
     """Build, warm up, time, then measure memory in passes of their own.
 
@@ -56,7 +60,8 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     device = torch.device("cuda", 0) if spec.backend == "torch-cuda" else torch.device("cpu")
     if device.type == "cuda":
         _check_cuda()
-    outcome = Outcome(threads=torch.get_num_threads(), baseline_bytes=resident_bytes())
+    recipe = factory_defaults(recipe)
+    outcome = Outcome(recipe=recipe.model_dump(), threads=torch.get_num_threads(), baseline_bytes=resident_bytes())
     reporter.phase("build")
     began = time.monotonic()
     step = build_step(recipe, device)
@@ -88,7 +93,7 @@ def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter
     reporter.phase("tensor count")
     try:
         outcome.peak_allocated_bytes = peak_tensor_bytes(lambda: build_step(recipe, torch.device("cpu")))
-    except Exception as error:  # noqa: BLE001 - times and resident memory are measured; a factory that can't be called
+    except Exception as error:
         # twice, or a step that profiles itself, costs this one field
         outcome.unknown[field] = f"the step could not be built and run again to count tensors: {error}"
 

@@ -63,7 +63,7 @@ def main() -> None:
         reporter.phase("import")
         task: _Task = importlib.import_module(TASKS[spec.task])
         reporter.result(task.run(spec, reporter))
-    except BaseException as error:  # noqa: BLE001 - whatever a user's step raises, SystemExit too, is reported
+    except BaseException as error:
         traceback.print_exc()
         reporter.error(error, spec.recipe.get("factory", ""))
     finally:

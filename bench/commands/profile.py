@@ -1,0 +1,99 @@
+"""`sslbench profile`: measure a recipe's step on this machine."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
+from sslbench.bench.errors import OutputError
+from sslbench.bench.files import write_atomically
+from sslbench.bench.measure.backends import default_backend
+from sslbench.bench.measure.manager import measure
+from sslbench.bench.record import Backend, Record, dump_records
+from sslbench.bench.resolve import resolve_recipe
+from sslbench.reports.terminal import print_measurements
+
+
+@click.command()
+@recipe_options
+@click.option("--backend", type=click.Choice(get_args(Backend)), help="Where it runs.  [default: what is here]")
+@click.option("--steps", type=int, default=20, show_default=True, help="Timed steps.")
+@click.option("--warmup", type=int, default=3, show_default=True, help="Steps before the timed ones.")
+@click.option("--max-seconds", type=float, default=60.0, show_default=True, help="Begin no step after this long.")
+@click.option("--timeout", type=float, default=900.0, show_default=True, help="Kill the worker after this long.")
+@output_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    recipe: str,
+    backend: Backend | None,
+    steps: int,
+    warmup: int,
+    max_seconds: float,
+    timeout: float,
+    format_: str,
+    output: Path | None,
+    **changes: Any,
+) -> None:
+    """Measure time, memory and energy of RECIPE's step on this machine.
+
+    RECIPE is a name of `sslbench recipes`, a recipe TOML, or file.py:function.
+    """
+    _check_writable(output)
+    chosen = resolve_recipe(recipe, changes_from(changes))
+    arguments = arguments_of(ctx)
+    if backend is None:
+        backend = default_backend()
+        arguments += ["--backend", backend]
+    with _progress(f"{chosen.name} on {backend}") as progress:
+        record = measure(
+            chosen,
+            backend=backend,
+            steps=steps,
+            warmup=warmup,
+            max_seconds=max_seconds,
+            timeout=timeout,
+            command=arguments,
+            progress=progress,
+        )
+    if output is not None:
+        write_atomically(output, dump_records([record]))
+    _print(record, format_)
+
+
+def _check_writable(output: Path | None) -> None:
+    """Minutes of measuring are not lost to a misspelt folder."""
+    if output is not None and not os.access(output.parent, os.W_OK):
+        raise OutputError(f"{output}: cannot be written: {output.parent} is no folder that you may write to")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr if that is a terminal; it redraws only when told of a step, never while one is timed."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(title, total=None)
+        bar.refresh()
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, refresh=True)
+
+        yield show
+
+
+def _print(record: Record, format_: str) -> None:
+    if format_ == "json":
+        click.echo(dump_records([record]), nl=False)
+    else:
+        print_measurements([record], Console())

@@ -1,0 +1,107 @@
+"""Measures a recipe in workers of its own and writes down what came out. Imports no torch."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import get_args
+
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.gpu import first_visible_gpu
+from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
+from sslbench.bench.measure.process import run_worker
+from sslbench.bench.measure.recording import make_record
+from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.record import Backend, Record
+
+Progress = Callable[[int, int], None]
+
+FEWEST_WARMUP_STEPS = 2  # the first makes gradients and optimizer state, the second meets them
+_GPU_INTERVAL_SECONDS = 0.02  # an NVML query takes milliseconds; what the allocator reserved stays
+
+
+def measure(
+    recipe: Recipe,
+    *,
+    backend: Backend,
+    steps: int = 20,
+    warmup: int = 3,
+    max_seconds: float = 60.0,
+    timeout: float = 900.0,
+    command: Sequence[str],
+    progress: Progress | None = None,
+) -> Record:
+    """Run the recipe's step in a worker process and record time, memory and energy.
+
+    Args:
+        recipe: what is run.
+        backend: where: torch or ONNX Runtime, on the processor or on the first visible NVIDIA GPU.
+        steps: timed steps.
+        warmup: steps before them, at least 2.
+        max_seconds: no further step is begun after this long in warm-up and timed steps; at least one is timed.
+        timeout: seconds after which everything is killed.
+        command: the sslbench arguments that make the record again.
+        progress: told how many of how many warm-up and timed steps are done.
+
+    Raises:
+        MeasureError: the backend is not available, or the step crashed, ran out of memory or took too long.
+        RecipeError: the step cannot exist, or the user's own code raised.
+    """
+    _check(recipe, backend, steps, warmup)
+    gpu = first_visible_gpu() if backend.endswith("-cuda") else None
+    read = process_resident_bytes if gpu is None else gpu.worker_bytes
+    sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="sslbench-") as folder:
+        spec = partial(
+            Spec,
+            backend=backend,
+            recipe=recipe.model_dump(),
+            steps=steps,
+            warmup=warmup,
+            max_seconds=max_seconds,
+            folder=folder,
+            gpu_uuid=gpu.uuid if gpu else "",
+        )
+        outcome = _run([spec(task=task) for task in _tasks(backend)], sampler, timeout, progress)
+    ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
+    return make_record(outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command)
+
+
+def _check(recipe: Recipe, backend: Backend, steps: int, warmup: int) -> None:
+    if backend not in get_args(Backend):
+        raise MeasureError(f"no backend {backend!r}: name one of {', '.join(get_args(Backend))}")
+    if steps < 1:
+        raise MeasureError(f"--steps: at least 1, got {steps}")
+    if warmup < FEWEST_WARMUP_STEPS:
+        raise MeasureError(f"--warmup: at least {FEWEST_WARMUP_STEPS} steps, got {warmup}")
+    if backend.startswith("onnx") and recipe.stage != "infer":
+        raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
+
+
+def _tasks(backend: Backend) -> tuple[Task, ...]:
+    return ("onnx-export", "onnx-run") if backend.startswith("onnx") else ("torch",)
+
+
+def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: Progress | None) -> Outcome:
+    """One worker after the other, each fresh; the outcome of the last."""
+    deadline = time.monotonic() + timeout
+    total = specs[-1].warmup + specs[-1].steps
+
+    def on_phase(name: str, pid: int) -> None:
+        if name == MEMORY_PHASE:
+            sampler.start(pid)
+
+    def on_step(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    outcome = Outcome()
+    try:
+        for spec in specs:
+            outcome = run_worker(spec, deadline=deadline, on_phase=on_phase, on_step=on_step)
+    finally:
+        sampler.stop()
+    if progress is not None:
+        progress(total, total)
+    return outcome

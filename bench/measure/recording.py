@@ -1,0 +1,122 @@
+"""From a worker's outcome to a record. Imports no torch."""
+
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sslbench.bench.environment import describe_environment
+from sslbench.bench.measure.gpu import Gpu
+from sslbench.bench.measure.messages import Outcome
+from sslbench.bench.measure.timing import drift, median_interval
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.record import Backend, Energy, Memory, Record, Time
+from sslbench.hardware_profiles.cpu import describe_cpu
+from sslbench.hardware_profiles.here import describe_here
+
+_FEWEST_SAMPLES = 5  # fewer give no 90 % interval of the median
+_NEVER_MEASURED = {
+    "memory.interval_bytes": "measured once",
+    **dict.fromkeys(("verdict", "probability_fits", "max_batch_size"), "measured, not predicted"),
+    **{
+        f"work.{name}": "a measurement counts no operators: `sslbench fit` does"
+        for name in ("flops", "bytes_read", "bytes_written", "operators", "parameters")
+    },
+}
+
+
+def make_record(
+    outcome: Outcome,
+    *,
+    recipe: Recipe,
+    backend: Backend,
+    gpu: Gpu | None,
+    sampled_bytes: int | None,
+    command: Sequence[str],
+) -> Record:
+    """The record of a measurement; every field that is null says why.
+
+    Args:
+        outcome: what the worker measured.
+        recipe: what it ran.
+        backend: where it ran.
+        gpu: the GPU it ran on, None for a processor.
+        sampled_bytes: most memory that the parent saw the worker hold.
+        command: the sslbench arguments that make the record again.
+    """
+    machine = describe_cpu() if gpu is None else describe_here()
+    if gpu is None:
+        memory = _cpu_memory(outcome, sampled_bytes, int(machine.device.memory_bytes.value))
+    else:
+        memory = _gpu_memory(outcome, sampled_bytes, gpu.total_bytes)
+    return Record(
+        kind="measurement",
+        created=datetime.now(UTC),
+        backend=backend,
+        recipe=recipe,
+        machine=machine,
+        environment=describe_environment().model_copy(update={"threads": outcome.threads}),
+        command=list(command),
+        memory=memory,
+        time=_time(outcome.samples_seconds, recipe),
+        energy=Energy(joules_per_step=outcome.joules_per_step, source=outcome.energy_source),
+        unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
+        warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu)],
+    )
+
+
+def _cpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
+    return Memory(
+        peak_allocated_bytes=outcome.peak_allocated_bytes,
+        fixed_overhead_bytes=outcome.baseline_bytes,
+        required_bytes=outcome.peak_resident_bytes or sampled,
+        capacity_bytes=capacity,
+    )
+
+
+def _gpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
+    reserved = outcome.peak_reserved_bytes
+    overhead = max(sampled - reserved, 0) if sampled is not None and reserved is not None else None
+    return Memory(
+        peak_allocated_bytes=outcome.peak_allocated_bytes,
+        peak_reserved_bytes=reserved,
+        fixed_overhead_bytes=overhead,
+        required_bytes=sampled,
+        capacity_bytes=capacity,
+    )
+
+
+def _time(samples: list[float], recipe: Recipe) -> Time:
+    median = statistics.median(samples)
+    return Time(
+        step_seconds=median,
+        interval_seconds=median_interval(samples),
+        samples_per_second=recipe.batch_size / median if recipe.batch_size else None,
+        samples_seconds=samples,
+    )
+
+
+def _missing(outcome: Outcome, recipe: Recipe, memory: Memory) -> dict[str, str]:
+    reasons = {}
+    if memory.required_bytes is None:
+        reasons["memory.required_bytes"] = "the worker's memory could not be sampled"
+    if memory.fixed_overhead_bytes is None:
+        reasons["memory.fixed_overhead_bytes"] = "the backend does not tell its allocator's share"
+    if len(outcome.samples_seconds) < _FEWEST_SAMPLES:
+        reasons["time.interval_seconds"] = f"a 90 % interval of the median needs {_FEWEST_SAMPLES} timed steps"
+    if recipe.batch_size is None:
+        reasons["time.samples_per_second"] = "the factory has no batch_size"
+    return reasons
+
+
+def _warnings(samples: list[float], gpu: Gpu | None) -> list[str]:
+    found = []
+    if len(samples) < _FEWEST_SAMPLES:
+        found.append(f"only {len(samples)} steps were timed: raise --steps or --max-seconds")
+    change = drift(samples)
+    if change is not None:
+        found.append(f"step time changed by {change:+.0%} from the first half of the steps to the second: not settled")
+    if gpu is not None and gpu.others:
+        found.append(f"{gpu.others} other process(es) were on the GPU")
+    if gpu is not None and not gpu.sees_process:
+        found.append("NVML does not show this process's GPU memory: required_bytes is what the GPU's total grew by")
+    return found
