@@ -5,17 +5,33 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
 from sslbench.bench.errors import RecipeError
-from sslbench.bench.factory import call_factory, factory_parameters
+from sslbench.bench.factory import factory_parameters, load_factory
 from sslbench.bench.recipe import Recipe, first_problem
-from sslbench.bench.resolve import SIZES
+from sslbench.bench.resolve import FIELDS, SIZES
+from sslbench.kernels.models import import_model
 
-_FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing")
+_Result = TypeVar("_Result")
+
+
+def step_builder(recipe: Recipe) -> Callable[[torch.device], Callable[[], object]]:
+    """All of the recipe that can be done before there is a device: checks, and the import of what its step needs.
+
+    Whoever changes torch for the length of a build (a tracer) calls this first, so that no library is imported then.
+
+    Raises:
+        RecipeError: as `build_step`.
+    """
+    if recipe.factory:
+        return load_factory(recipe)
+    build = _objective(recipe).build
+    arguments = _arguments(recipe, build)
+    return lambda device: _named(recipe, lambda: build(device, **arguments))
 
 
 def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
@@ -25,11 +41,7 @@ def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
         RecipeError: the step cannot exist (a size, a model, a hyper-parameter), or the user's own code failed, with
             its message and line.
     """
-    if recipe.factory:
-        return call_factory(recipe, device)
-    module = _objective(recipe)
-    step: Callable[[], object] = _call(module.build, recipe, device, _arguments(recipe, module.build))
-    return step
+    return step_builder(recipe)(device)
 
 
 def inference_module(recipe: Recipe, device: torch.device) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
@@ -45,9 +57,11 @@ def inference_module(recipe: Recipe, device: torch.device) -> tuple[torch.nn.Mod
     module = _objective(recipe)
     checked = _arguments(recipe, module.build)
     taken = inspect.signature(module.inference).parameters
-    result = _call(module.inference, recipe, device, {key: value for key, value in checked.items() if key in taken})
-    network, inputs = result
-    return network, inputs
+    arguments = {key: value for key, value in checked.items() if key in taken}
+    result: tuple[torch.nn.Module, tuple[torch.Tensor, ...]] = _named(
+        recipe, lambda: module.inference(device, **arguments)
+    )
+    return result
 
 
 def factory_defaults(recipe: Recipe) -> Recipe:
@@ -64,12 +78,16 @@ def factory_defaults(recipe: Recipe) -> Recipe:
 
 
 def _objective(recipe: Recipe) -> ModuleType:
-    return importlib.import_module(f"sslbench.kernels.objectives.{recipe.objective}")
+    """The objective's module; the model's own module is imported with it."""
+    module = importlib.import_module(f"sslbench.kernels.objectives.{recipe.objective}")
+    _named(recipe, lambda: import_model(recipe.model))
+    return module
 
 
-def _call(function: Callable[..., Any], recipe: Recipe, device: torch.device, arguments: dict[str, Any]) -> Any:
+def _named(recipe: Recipe, action: Callable[[], _Result]) -> _Result:
+    """Runs an action of the kernels; what it finds wrong becomes an error that names the recipe."""
     try:
-        return function(device, **arguments)
+        return action()
     except ValueError as error:
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
 
@@ -77,14 +95,14 @@ def _call(function: Callable[..., Any], recipe: Recipe, device: torch.device, ar
 def _arguments(recipe: Recipe, build: Callable[..., Any]) -> dict[str, Any]:
     """Keyword arguments of an objective's `build`: the fields it takes and the recipe's options, checked."""
     parameters = inspect.signature(build).parameters
-    fields = {key: getattr(recipe, key) for key in _FIELDS if getattr(recipe, key) not in (None, "")}
+    fields = {key: getattr(recipe, key) for key in FIELDS if getattr(recipe, key) not in (None, "")}
     for size in SIZES:
         if size in fields and size not in parameters:
             raise RecipeError(f"recipe {recipe.name}: {size}: objective {recipe.objective} has no such size")
     for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name in _FIELDS and name not in fields:
+        if parameter.default is parameter.empty and name in FIELDS and name not in fields:
             raise RecipeError(f"recipe {recipe.name}: {name} is missing: objective {recipe.objective} needs it")
-    hyper = {name: parameter for name, parameter in parameters.items() if name not in (*_FIELDS, "device")}
+    hyper = {name: parameter for name, parameter in parameters.items() if name not in (*FIELDS, "device")}
     return fields | {key: _checked(recipe, key, value, hyper) for key, value in recipe.options.items()}
 
 

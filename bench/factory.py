@@ -11,45 +11,40 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedOperatorException,
-)
 
 from sslbench.bench.errors import RecipeError, SSLBenchError
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import SIZES
 
-# What the machine or the tracer says, not the user's code: whoever runs the step has its own words for it.
-_NOT_THE_USERS = (
-    SSLBenchError,
-    MemoryError,
-    torch.OutOfMemoryError,
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedOperatorException,
-)
+# What the machine says, not the user's code: whoever runs the step has its own words for it.
+_NOT_THE_USERS = (SSLBenchError, MemoryError, torch.OutOfMemoryError)
 
 
-def call_factory(recipe: Recipe, device: torch.device) -> Callable[[], object]:
-    """The step that the recipe's factory builds on `device`; what it raises names its own line.
+def load_factory(recipe: Recipe) -> Callable[[torch.device], Callable[[], object]]:
+    """Loads the recipe's file; the result builds the step on a device. What the user's code raises names its own line.
 
     Raises:
-        RecipeError: the file cannot be loaded, an option is not a parameter, the factory raised or returned no step.
+        RecipeError: the file cannot be loaded, or an option is not a parameter; when called, the factory raised or
+            returned no step; when the step is called, it raised.
     """
     path, function = _load(recipe)
     arguments = _arguments(recipe, function)
-    with _users_code(path), _importable(path.parent):
-        step = function(device, **arguments)
-    if not callable(step):
-        raise RecipeError(f"{recipe.name}: expected a step, a function without arguments, got {type(step).__name__}")
 
-    def guarded() -> object:
-        with _users_code(path):
-            return step()
+    def build(device: torch.device) -> Callable[[], object]:
+        with _users_code(path), _importable(path.parent):
+            step = function(device, **arguments)
+        if not callable(step):
+            raise RecipeError(
+                f"{recipe.name}: expected a step, a function without arguments, got {type(step).__name__}"
+            )
+        return lambda: _guarded(step, path)
 
-    return guarded
+    return build
+
+
+def _guarded(step: Callable[[], object], path: Path) -> object:
+    with _users_code(path):
+        return step()
 
 
 def factory_parameters(recipe: Recipe) -> Mapping[str, inspect.Parameter]:

@@ -11,8 +11,8 @@ from sslbench.kernels.catalog import objective_names, recipe_tables
 
 CUSTOM = "custom"
 SIZES = ("batch_size", "seq_len", "image_size")
-# What `--set` may also say of a catalog recipe, beside the objective's own hyper-parameters.
-_FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing")
+FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing")
+"""Fields that an objective's `build` takes as keywords, beside its own hyper-parameters; `--set` may set them too."""
 
 
 def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
@@ -47,8 +47,8 @@ def _hint(argument: str) -> str:
 
 def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> Recipe:
     options = changes.get("options", {})
-    fields = {key: value for key, value in options.items() if key in _FIELDS}
-    own = {key: value for key, value in options.items() if key not in _FIELDS}
+    fields = {key: value for key, value in options.items() if key in FIELDS}
+    own = {key: value for key, value in options.items() if key not in FIELDS}
     before = table.get("options", {})
     merged = {**before, **own} if isinstance(before, dict) else before
     recipe = parse_recipe({**table, **changes, **fields, "options": merged}, where=where)

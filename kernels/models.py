@@ -16,7 +16,7 @@ import transformers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.initialization import no_init_weights
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]  # re-exported
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
 from sslbench.kernels.catalog import MODELS
@@ -81,6 +81,15 @@ def model_config(model: str) -> Any:
     return _config_from(_read_json(folder / "config.json"), where=str(folder / "config.json"))
 
 
+def import_model(model: str) -> None:
+    """Import the module of transformers that has this model, and nothing of the others.
+
+    Raises:
+        ValueError: as `model_config`.
+    """
+    _base_class(model_config(model))
+
+
 def masked_lm(config: Any, *, attention: str) -> nn.Module:
     """The model of `config` with its masked language modelling head.
 
@@ -90,6 +99,7 @@ def masked_lm(config: Any, *, attention: str) -> nn.Module:
     model_class = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(config.model_type)
     if model_class is None:
         raise ValueError(f"a model of type {config.model_type!r} has no masked-LM head: use a model such as bert-base")
+    config.use_cache = False  # a decoder's, and in the way of recomputed activations
     return _create(model_class, config, attention)
 
 
@@ -99,18 +109,21 @@ def image_encoder(config: Any, *, attention: str) -> nn.Module:
     Raises:
         ValueError: this model type does not take images.
     """
-    name = MODEL_MAPPING_NAMES.get(config.model_type)
-    model_class = getattr(transformers, name) if isinstance(name, str) else None
-    if model_class is None or model_class.main_input_name != "pixel_values" or feature_size(config) is None:
+    model_class = _base_class(config)
+    if getattr(model_class, "main_input_name", "") != "pixel_values":
         raise ValueError(f"a model of type {config.model_type!r} is no image encoder: use a model such as resnet50")
     return _create(model_class.__name__, config, attention)
 
 
-def feature_size(config: Any) -> int | None:
-    """Channels of an image encoder's pooled features; None where the config tells none."""
+def feature_size(config: Any) -> int:
+    """Channels of an image encoder's pooled features."""
     sizes = getattr(config, "hidden_sizes", None)
-    size = sizes[-1] if sizes else getattr(config, "hidden_size", None)
-    return size if isinstance(size, int) else None
+    return int(sizes[-1] if sizes else config.hidden_size)
+
+
+def _base_class(config: Any) -> Any:
+    name = MODEL_MAPPING_NAMES.get(config.model_type)
+    return getattr(transformers, name) if isinstance(name, str) else None
 
 
 def checkpoint_activations(model: nn.Module) -> None:
@@ -122,8 +135,8 @@ def checkpoint_activations(model: nn.Module) -> None:
         ValueError: the model has no blocks to recompute.
     """
     if getattr(model, "supports_gradient_checkpointing", False):
-        # Named activation_checkpointing_enable since transformers 5.20, where the old name warns.
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        # Newer releases of transformers have the first name and warn at the second.
+        enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable()
         return
     stages = getattr(getattr(model, "encoder", None), "stages", ())
@@ -151,8 +164,9 @@ def _create(class_name: str, config: Any, attention: str) -> nn.Module:
     has_attention = getattr(config, "num_attention_heads", None) is not None
     if has_attention:
         config._attn_implementation = attention
-    model: nn.Module = model_class(config)
-    model.tie_weights()  # type: ignore[operator]  # a method of PreTrainedModel, which no_init_weights skips
+    model: Any = model_class(config)
+    model.tie_weights()  # no_init_weights skips it
+    assert isinstance(model, nn.Module)  # noqa: S101 - transformers is typed only in part
     return model
 
 

@@ -42,13 +42,15 @@ class LARS(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient; never waits for the device."""
+        loss = None
         if closure is not None:
-            raise ValueError("LARS takes no closure")
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, group)
-        return None
+        return loss
 
     def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
         decay = group["weight_decay"]
@@ -65,7 +67,7 @@ class LARS(Optimizer):
     @staticmethod
     def _trust_ratio(parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
         weight_norm = torch.linalg.vector_norm(parameter)
-        gradient_norm = torch.linalg.vector_norm(parameter.grad)  # type: ignore[arg-type]  # checked by the caller
+        gradient_norm = torch.linalg.vector_norm(parameter.grad)
         ratio = group["trust_coefficient"] * weight_norm / (gradient_norm + group["weight_decay"] * weight_norm)
         # A layer at zero, or without a gradient, moves at the plain rate.
         return torch.where((weight_norm > 0) & (gradient_norm > 0), ratio, torch.ones_like(ratio))

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.optim import Optimizer
 
 from sslbench.kernels.models import DTYPES
@@ -104,15 +103,10 @@ def float32_math(precision: str) -> Iterator[None]:
 
 def _update(loss: torch.Tensor, optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
     if scaler is None:
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     else:
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        if isinstance(loss, FakeTensor):
-            # The scaler asks whether a gradient overflowed, which a tensor without values cannot answer.
-            optimizer.step()
-        else:
-            scaler.step(optimizer)
-            scaler.update()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
     optimizer.zero_grad(set_to_none=True)

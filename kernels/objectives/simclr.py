@@ -194,7 +194,8 @@ def _check(batch_size: int, temperature: float, projection_dim: int) -> None:
 
 
 def _laid_out(module: _Module, *, channels_last: bool) -> _Module:
-    return module.to(memory_format=torch.channels_last) if channels_last else module
+    # torch documents memory_format for modules; its stubs leave it out
+    return module.to(memory_format=torch.channels_last) if channels_last else module  # type: ignore[call-overload]
 
 
 def _images(
