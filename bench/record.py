@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from sslbench.bench.errors import RecordError
 from sslbench.bench.recipe import Recipe, first_problem
@@ -22,7 +23,7 @@ SCHEMA = "sslbench.record/1"
 _SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
 
 Verdict = Literal["fits", "tight", "does-not-fit", "spills"]
-Backend = Literal["torch-cuda", "torch-cpu", "onnx-cpu", "onnx-cuda"]
+Backend = Literal["torch-cuda", "torch-cpu", "torch-mps", "onnx-cpu", "onnx-cuda"]
 Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
 Interval = tuple[float, float]
 
@@ -181,13 +182,19 @@ def _parse(table: Any, *, where: str) -> Record:
             f"{where}: was written by a newer sslbench ({schema}; this one reads {SCHEMA}): upgrade sslbench"
         )
     try:
-        return Record.model_validate(table)
+        record = Record.model_validate(table)
+        record.model_dump_json()
     except ValidationError as error:
         raise RecordError(f"{where}: {first_problem(error)}") from error
+    except PydanticSerializationError as error:
+        raise RecordError(f"{where}: holds half a surrogate pair, which is no Unicode text") from error
+    return record
 
 
 def dump_records(records: Sequence[Record]) -> str:
     """One record as a JSON object, several as a JSON array; ends with a newline."""
     tables = [record.model_dump(mode="json") for record in records]
     whole = tables[0] if len(tables) == 1 else tables
-    return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A file name that is not Unicode reaches Python with lone surrogates (PEP 383); no UTF-8 file can hold them.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,5 +1,6 @@
 """A whole report: its groups, predictions beside measurements of the same step, and the evidence."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Ite
 
 
 def _step_key(record: Record) -> tuple[object, ...]:
-    recipe = record.recipe.model_dump_json(exclude={"title", "paper"})
+    recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper"}), sort_keys=True)
     return recipe, record.machine.name, record.machine.device_count, record.backend
 
 

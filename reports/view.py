@@ -4,6 +4,7 @@ Renderers walk these dataclasses. A text that is empty has nothing to show; a qu
 says `not known`, and `unknown` lists why.
 """
 
+import json
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -162,7 +163,7 @@ def by_recipe(records: Sequence[Record]) -> list[list[Record]]:
     """Records of one recipe side by side, in the order in which the recipes first come."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(record.recipe.model_dump_json(), []).append(record)
+        groups.setdefault(json.dumps(record.recipe.model_dump()), []).append(record)
     return list(groups.values())
 
 
