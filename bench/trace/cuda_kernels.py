@@ -13,6 +13,14 @@ _aten = torch.ops.aten
 _HALF = (torch.float16, torch.bfloat16)
 FLASH_MAX_HEAD_SIZE = 256
 FLASH_MIN_CAPABILITY = (8, 0)
+# cuBLAS's workspace for one handle and stream lies in the caching allocator (:4096:2:16:8, on Hopper and sm_100 :4096:8).
+# https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/cuda/CublasHandlePool.cpp
+# torch.cuda.memory_allocated() after a 1x1 Linear is 8519680: https://github.com/pytorch/pytorch/issues/95668
+CUBLAS_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
+CUBLAS_HOPPER_BYTES = 8 * 4096 * 1024
+GEMMS = frozenset(
+    f"aten.{name}.default" for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_addmm_activation")
+)
 
 
 @contextmanager
@@ -161,16 +169,25 @@ def _efficient(
     return result
 
 
-def kernel_temporaries(name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
-    """Bytes that CUDA's kernel of an operator allocates and frees inside, in order.
+class CudaKernels:
+    """What CUDA kernels allocate besides their outputs, on a GPU of a compute capability."""
 
-    Flash attention's backward accumulates dq in fp32 and keeps the row sums of dO * O, both padded to 128 rows and 32 columns
-    (mha_bwd in flash_api.cpp: `dq_accum`, `softmax_d`).
-    https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp
-    """
-    if name == "aten._scaled_dot_product_flash_attention_backward.default":
-        query = inputs[1]
-        batch, heads, length, head_size = query.shape
-        rows, columns = -(-length // 128) * 128, -(-head_size // 32) * 32
-        return (4 * batch * heads * rows, 4 * batch * heads * rows * columns)
-    return ()
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self._cublas_bytes = CUBLAS_HOPPER_BYTES if capability[0] in (9, 10) else CUBLAS_BYTES
+
+    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
+        """Bytes that the kernel allocates and frees inside, in order.
+
+        Flash attention's backward accumulates dq in fp32 and keeps the row sums of dO * O, both padded to 128 rows and 32
+        columns (mha_bwd in flash_api.cpp: `dq_accum`, `softmax_d`).
+        https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp
+        """
+        if name == "aten._scaled_dot_product_flash_attention_backward.default":
+            batch, heads, length, head_size = inputs[1].shape
+            rows, columns = -(-length // 128) * 128, -(-head_size // 32) * 32
+            return (4 * batch * heads * rows, 4 * batch * heads * rows * columns)
+        return ()
+
+    def workspace_bytes(self, name: str) -> int:
+        """CuBLAS's workspace, for matrix products."""
+        return self._cublas_bytes if name in GEMMS else 0

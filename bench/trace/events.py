@@ -1,6 +1,6 @@
 """What a trace holds: the storages and operators of a step, in order. Plain data, no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Target = Literal["cuda", "cpu"]
@@ -77,7 +77,10 @@ class Trace:
     modules: tuple[str, ...]
     parameters: int
     """Parameter elements, tied ones counted once."""
-    warnings: tuple[str, ...] = field(default=())
+    tf32_matmul: bool = False
+    """Whether fp32 matrix products may run in TF32."""
+    tf32_convolution: bool = True
+    """Whether fp32 convolutions may run in TF32 (torch's default)."""
 
     def to_json(self) -> dict[str, Any]:
         """The trace as JSON-ready columns (a tenth of the size of rows)."""
@@ -92,7 +95,8 @@ class Trace:
             "calls": _columns(self.calls, Call),
             "modules": self.modules,
             "parameters": self.parameters,
-            "warnings": self.warnings,
+            "tf32_matmul": self.tf32_matmul,
+            "tf32_convolution": self.tf32_convolution,
         }
 
     @classmethod
@@ -115,7 +119,8 @@ class Trace:
             calls=tuple(_rows(table["calls"], Call)),
             modules=tuple(table["modules"]),
             parameters=table["parameters"],
-            warnings=tuple(table["warnings"]),
+            tf32_matmul=table["tf32_matmul"],
+            tf32_convolution=table["tf32_convolution"],
         )
 
 

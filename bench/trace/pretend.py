@@ -1,7 +1,7 @@
 """A host that pretends to have the target's device, for the length of a trace."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -13,10 +13,9 @@ from sslbench.bench.trace.autocast import cuda_autocast_policy
 from sslbench.bench.trace.cuda_kernels import cuda_kernels
 from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor
 
-INITIALISERS = (
-    "constant_ dirac_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_ sparse_ trunc_normal_ uniform_ "
-    "xavier_normal_ xavier_uniform_ zeros_"
-).split()
+_DONE_BY_NOTHING = (
+    "synchronize empty_cache set_rng_state manual_seed manual_seed_all set_device init _lazy_init".split()
+)
 
 
 class _ToMeta(TorchFunctionMode):
@@ -47,8 +46,9 @@ def _on_cuda(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type == "cuda"
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    return None
+def _nothing() -> Any:
+    """A function that does nothing; each name gets its own, since torch keeps tables by function."""
+    return lambda *args, **kwargs: None
 
 
 def _cuda_module(capability: tuple[int, int]) -> dict[str, Any]:
@@ -63,11 +63,7 @@ def _cuda_module(capability: tuple[int, int]) -> dict[str, Any]:
         "get_device_capability": lambda *args: capability,
         "get_rng_state": lambda *args, **kwargs: torch.zeros(16, dtype=torch.uint8),
         "_is_in_bad_fork": lambda: False,
-        **dict.fromkeys(
-            ("synchronize", "empty_cache", "set_rng_state", "manual_seed", "manual_seed_all", "set_device", "init"),
-            _nothing,
-        ),
-        "_lazy_init": _nothing,
+        **{name: _nothing() for name in _DONE_BY_NOTHING},
     }
 
 
@@ -79,8 +75,7 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
         for name, value in _cuda_module(capability).items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
-        stack.enter_context(_fast_optimizers())
-        stack.enter_context(_no_initialisation())
+        stack.enter_context(cpu_host())
         stack.enter_context(cuda_kernels(capability))
         stack.enter_context(cuda_autocast_policy())
         stack.enter_context(_ToMeta())
@@ -93,9 +88,14 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
 
 @contextmanager
 def cpu_host() -> Iterator[None]:
-    """While active, random initialisation is skipped: traced tensors have no data to fill."""
-    with _no_initialisation(), _fast_optimizers():
+    """While active, torch in this process takes tensors without data as it takes real ones."""
+    with _fast_optimizers(), mock.patch.object(torch._C, "_InferenceMode", _inference_mode):
         yield
+
+
+def _inference_mode(enabled: bool) -> Any:
+    """Inference mode without its version counters, which wrapper tensors cannot share; it allocates the same."""
+    return torch.no_grad() if enabled else nullcontext()
 
 
 @contextmanager
@@ -109,14 +109,3 @@ def _fast_optimizers() -> Iterator[None]:
     finally:
         for kind in added:
             known.remove(kind)
-
-
-@contextmanager
-def _no_initialisation() -> Iterator[None]:
-    def keep(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return tensor
-
-    with ExitStack() as stack:
-        for name in INITIALISERS:
-            stack.enter_context(mock.patch.object(torch.nn.init, name, keep))
-        yield

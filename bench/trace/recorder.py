@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -33,6 +33,18 @@ from sslbench.bench.trace.tensor import (
 # Host tensors up to this size stay real, so that code which looks at small values runs as it is written.
 REAL_HOST_BYTES = 1 << 20
 _ACCUMULATE = "aten.add_.Tensor"
+WORKSPACE = "library workspace"
+"""Named as the operator of the storages that libraries keep."""
+
+
+class Kernels(Protocol):
+    """What a target's kernels allocate besides their outputs."""
+
+    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
+        """Bytes of each storage that the kernel of an operator allocates and frees inside, in order."""
+
+    def workspace_bytes(self, name: str) -> int:
+        """Bytes that the library behind an operator keeps for a thread from its first use; 0: none."""
 
 
 class Recorder(TorchDispatchMode):
@@ -40,12 +52,10 @@ class Recorder(TorchDispatchMode):
 
     Args:
         target: whose behaviour is recorded.
-        temporaries: bytes that the target's kernels allocate inside, by operator name and inputs.
+        kernels: what the target's kernels allocate inside.
     """
 
-    def __init__(
-        self, target: Target, temporaries: Callable[[str, list[torch.Tensor], dict[str, Any]], tuple[int, ...]]
-    ) -> None:
+    def __init__(self, target: Target, kernels: Kernels) -> None:
         super().__init__()
         self.target = target
         self.cxx_device = META if target == "cuda" else torch.device("cpu")
@@ -58,6 +68,8 @@ class Recorder(TorchDispatchMode):
         self.kinds: dict[OperatorKind, int] = {}
         self.changed: set[int] = set()
         """Storages that an operator of the step changed in place."""
+        self.tf32 = (False, True)
+        """Whether fp32 matrix products and convolutions may run in TF32, as set when the last of them ran."""
         self.module = 0
         """Index of the module whose forward runs; kept by the module tracker."""
         self.in_optimizer = False
@@ -65,7 +77,9 @@ class Recorder(TorchDispatchMode):
         """False while model and optimizer are built."""
         self._phase = BUILD
         self._after_backward = False
-        self._temporaries = temporaries
+        self._kernels = kernels
+        self._workspaces: dict[bool, Block] = {}
+        """Library workspaces by thread: autograd runs backward on its own (True)."""
         self._effects: dict[Any, tuple[Effect, int]] = {}
         self._class: type[TracedTensor] = TracedDeviceTensor if target == "cuda" else TracedTensor
 
@@ -107,6 +121,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self.update_phase()
+        if not self.started and _is_initialisation(func, args):
+            return args[0]
         special = SPECIAL.get(func)
         if special is not None:
             result = special(self, args, kwargs)
@@ -146,11 +162,14 @@ class Recorder(TorchDispatchMode):
             host = torch.device(device).type == "cpu"
         elif self.target == "cpu" or not (_any_traced(args) or _any_traced(kwargs.values())):
             host = False
-        effect = infer(func, args, kwargs, host=host, temporaries=self._temporaries)
+        if func in _TF32:
+            self.tf32 = _tf32_allowed()
+        effect = infer(func, args, kwargs, host=host, temporaries=self._kernels.temporaries)
         return effect, self.kinds.setdefault(effect.kind, len(self.kinds))
 
     def _replay(self, effect: Effect, kind: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = effect.kind.name
+        self._ensure_workspace(name)
         if effect.temporaries:
             inside = [self._allocate(size, name) for size in effect.temporaries]
             del inside
@@ -164,6 +183,14 @@ class Recorder(TorchDispatchMode):
                 if isinstance(changed, TracedTensor):
                     self.changed.add(changed._block.index)
         return made[0] if effect.container is None else effect.container(made)
+
+    def _ensure_workspace(self, name: str) -> None:
+        """The workspace that a library takes at its first use on a thread, and keeps."""
+        in_backward = self._phase == BACKWARD
+        if in_backward not in self._workspaces:
+            size = self._kernels.workspace_bytes(name)
+            if size:
+                self._workspaces[in_backward] = self._allocate(size, WORKSPACE)
 
     def _output(self, output: Output, made: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Any:
         match output:
@@ -245,6 +272,18 @@ class Recorder(TorchDispatchMode):
         return NotImplemented
 
 
+def _is_initialisation(func: Any, args: tuple[Any, ...]) -> bool:
+    """Filling tensors in place while the model is built: without data there is nothing to fill."""
+    in_place: bool = func._schema.name.endswith("_")
+    return in_place and bool(args) and isinstance(args[0], TracedTensor)
+
+
+def _tf32_allowed() -> tuple[bool, bool]:
+    settings: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]  # no stub
+    matmul, convolution = (setting.fp32_precision == "tf32" for setting in settings)
+    return matmul, convolution
+
+
 def _no_generator(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {"generator": None} if "generator" in kwargs else {}
 
@@ -294,6 +333,7 @@ def _key(arg: Any, number: type | None) -> Any:
 
 
 _aten = torch.ops.aten
+_TF32 = {_aten.mm.default, _aten.addmm.default, _aten.bmm.default, _aten.convolution.default}
 SPECIAL: dict[Any, Callable[[Recorder, tuple[Any, ...], dict[str, Any]], Any]] = {
     _aten._local_scalar_dense.default: Recorder._item,
     _aten._to_copy.default: Recorder._to_copy,

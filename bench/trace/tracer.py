@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sslbench.bench.errors import SSLBenchError, TraceError
-from sslbench.bench.trace.cuda_kernels import kernel_temporaries
+from sslbench.bench.trace.cuda_kernels import CudaKernels
 from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
 from sslbench.bench.trace.pretend import cpu_host, cuda_host
 from sslbench.bench.trace.recorder import Recorder
@@ -43,7 +43,7 @@ def trace_step(
     Raises:
         TraceError: the step cannot run on tensors without data; names the line that failed.
     """
-    recorder = Recorder(device, kernel_temporaries if device == "cuda" else _no_temporaries)
+    recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else _CpuKernels())
     tracker = Tracker(recorder)
     marks: list[int] = []
     with _recording(recorder, tracker, capability), _explained():
@@ -66,8 +66,14 @@ def trace_step(
     return trace
 
 
-def _no_temporaries(name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
-    return ()
+class _CpuKernels:
+    """CPU kernels' own temporaries are not modelled: the peak is exact where none of them sets it."""
+
+    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
+        return ()
+
+    def workspace_bytes(self, name: str) -> int:
+        return 0
 
 
 @contextmanager
@@ -145,4 +151,6 @@ def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_
         calls=tuple(Call(position[call.kind], call.phase, call.module) for call in recorder.calls),
         modules=tuple(tracker.modules),
         parameters=tracker.parameter_elements,
+        tf32_matmul=recorder.tf32[0],
+        tf32_convolution=recorder.tf32[1],
     )

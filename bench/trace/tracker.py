@@ -14,7 +14,7 @@ from torch.optim.optimizer import (
 )
 
 from sslbench.bench.trace.events import BUILD, FORWARD
-from sslbench.bench.trace.recorder import Recorder
+from sslbench.bench.trace.recorder import WORKSPACE, Recorder
 from sslbench.bench.trace.tensor import TracedTensor
 
 
@@ -81,6 +81,8 @@ class Tracker:
             return "buffer"  # changed by the step but not by an optimizer: an EMA copy of a model
         if role is not None:
             return role
+        if self.recorder.births[index][3] == WORKSPACE:
+            return "temporary"
         if birth_phase == BUILD:
             return "input"
         if birth_phase == FORWARD and (backward_start is None or death is None or death > backward_start):

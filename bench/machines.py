@@ -1,0 +1,22 @@
+"""Machines by name for the engine: the loader's errors become ours."""
+
+from sslbench.bench.errors import MachineError
+from sslbench.hardware_profiles.errors import ProfileError
+from sslbench.hardware_profiles.loader import load_machine
+from sslbench.hardware_profiles.schema import Figure, Machine
+
+
+def find_machine(name: str, *, memory_bytes: int | None = None) -> Machine:
+    """The machine of a name (see `load_machine`), with its device memory overridden where given.
+
+    Raises:
+        MachineError: unknown, ambiguous or malformed.
+    """
+    try:
+        machine = load_machine(name)
+    except ProfileError as error:
+        raise MachineError(str(error)) from error
+    if memory_bytes is None:
+        return machine
+    memory = Figure(value=memory_bytes, basis="derived", source="given by the user")
+    return machine.model_copy(update={"device": machine.device.model_copy(update={"memory_bytes": memory})})

@@ -1,0 +1,64 @@
+"""Which kind of kernel an operator is: what bounds it on a GPU or a CPU depends on that."""
+
+from typing import Literal
+
+from sslbench.bench.trace.events import OperatorKind, Shape
+
+OperatorClass = Literal[
+    "convolution 1x1",
+    "convolution",
+    "grouped convolution",
+    "depthwise convolution",
+    "first convolution",
+    "matrix product",
+    "attention",
+    "softmax",
+    "normalisation",
+    "copy",
+    "pointwise",
+]
+
+_GEMMS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation")
+_COPIES = ("_to_copy", "clone", "copy_", "cat", "stack", "contiguous", "constant_pad_nd", "index_select")
+_FEW_CHANNELS = 4
+
+
+def classify(kind: OperatorKind) -> OperatorClass:
+    """The class of an operator with its shapes."""
+    name = kind.name.removeprefix("aten.").partition(".")[0]
+    if "convolution" in name or name.startswith(("cudnn_convolution", "mkldnn_convolution")):
+        return _convolution(kind, backward="backward" in name)
+    if name in _GEMMS:
+        return "matrix product"
+    if "attention" in name:
+        return "attention"
+    if "softmax" in name:
+        return "softmax"
+    if "norm" in name and not name.startswith(("_foreach", "linalg")):
+        return "normalisation"
+    return "copy" if name in _COPIES else "pointwise"
+
+
+def _convolution(kind: OperatorKind, *, backward: bool) -> OperatorClass:
+    # convolution_backward(grad_output, input, weight, ...); convolution(input, weight, ...)
+    shapes = [shape for _, shape in kind.inputs]
+    x, weight = shapes[1:3] if backward else shapes[0:2]
+    channels = x[1]
+    groups = channels // weight[1] if weight[1] else 1
+    if groups > 1:
+        return "depthwise convolution" if groups == channels else "grouped convolution"
+    if channels <= _FEW_CHANNELS:
+        return "first convolution"
+    return "convolution 1x1" if _is_pointwise(weight) else "convolution"
+
+
+def _is_pointwise(weight: Shape) -> bool:
+    return all(size == 1 for size in weight[2:])
+
+
+def compute_dtype(kind: OperatorKind) -> str:
+    """Element type that the operator computes in: that of its first floating-point input."""
+    for dtype, _ in kind.inputs:
+        if dtype in ("float32", "float16", "bfloat16", "float64"):
+            return {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}[dtype]
+    return "fp32"

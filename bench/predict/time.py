@@ -1,0 +1,97 @@
+"""Step time from a trace and a machine: a roofline for every operator, with the efficiency that its class reaches.
+
+An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic, rounded off
+where both count. The multipliers (a, b) of each class were fitted on the published inference throughput of half of 256 timm
+models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1); on the other half the mean error was 9 to 11 %, on
+two cards that were not used 14 to 15 %. docs/accuracy.md says how well it does elsewhere.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import exp
+
+from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype
+from sslbench.bench.trace.events import OperatorKind, Trace
+from sslbench.hardware_profiles.schema import Device, DType, Machine
+
+MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
+    "convolution 1x1": (1.6, 1.4),
+    "convolution": (1.1, 4.6),
+    "grouped convolution": (1.0, 4.3),
+    "depthwise convolution": (1.3, 2.8),
+    "first convolution": (9.5, 5.4),
+    "matrix product": (0.93, 1.9),
+    "attention": (2.3, 0.5),
+    "softmax": (0.0, 1.9),
+    "normalisation": (0.0, 0.36),
+    "copy": (0.0, 0.6),
+    "pointwise": (0.0, 1.3),
+}
+"""(compute, bytes): how many times its ideal time an operator of the class takes."""
+ROUNDING = 3.0
+KERNEL_FLOOR_SECONDS = 2e-6
+"""Shortest kernel on a GPU, from start to end of a small one."""
+LOG_SIGMA = {"cuda": 0.25, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
+"""Standard deviation of log(measured / predicted), by kind of device."""
+Z_90 = 1.645
+
+
+@dataclass(frozen=True, slots=True)
+class TimePrediction:
+    """Time of one step, and what it is made of."""
+
+    step_seconds: float
+    interval_seconds: tuple[float, float]
+    device_seconds: float
+    """Time that the device needs, if it is never kept waiting."""
+    dispatch_seconds: float
+    """Time that the host needs to launch the operators, one after the other."""
+    seconds_by_class: dict[str, float]
+
+
+def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
+    """Step time of a trace on a machine, all its operators one after the other."""
+    device = machine.device
+    calls: dict[int, int] = defaultdict(int)
+    for call in trace.calls:
+        calls[call.kind] += 1
+    by_class: dict[str, float] = defaultdict(float)
+    for index, count in calls.items():
+        kind = trace.kinds[index]
+        if kind.is_view:
+            continue
+        by_class[classify(kind)] += count * operator_seconds(kind, device, trace)
+    device_seconds = sum(by_class.values())
+    dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
+    # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
+    total = device_seconds + dispatch_seconds if device.kind == "cpu" else max(device_seconds, dispatch_seconds)
+    spread = exp(Z_90 * LOG_SIGMA[device.kind])
+    return TimePrediction(total, (total / spread, total * spread), device_seconds, dispatch_seconds, dict(by_class))
+
+
+def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
+    """Time of one call of an operator on a device."""
+    operator_class = classify(kind)
+    compute, traffic = MULTIPLIERS[operator_class]
+    arithmetic = compute * kind.flops / peak_flops(kind, operator_class, device, trace) if kind.flops else 0.0
+    moved = kind.bytes_read + kind.bytes_written
+    movement = traffic * moved / device.memory_bandwidth_bytes_per_second.value
+    seconds = (arithmetic**ROUNDING + movement**ROUNDING) ** (1 / ROUNDING)
+    return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
+
+
+def peak_flops(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
+    """Dense peak for the operator's type; a type without a fast path runs at the fp32 rate."""
+    dtype = compute_dtype(kind)
+    wanted: DType = "fp32"
+    if dtype == "fp32":
+        tf32 = trace.tf32_convolution if "convolution" in operator_class else trace.tf32_matmul
+        wanted = "tf32" if tf32 else "fp32"
+    elif dtype == "fp16":
+        wanted = "fp16"
+    elif dtype == "bf16":
+        wanted = "bf16"
+    elif dtype == "fp64":
+        wanted = "fp64"
+    peaks = device.peak_flops_per_second
+    return (peaks.get(wanted) or peaks["fp32"]).value

@@ -1,0 +1,102 @@
+"""Traces kept on disk: a second question about the same step is answered without importing torch.
+
+A trace is found by everything that it depends on: the recipe, the target, the libraries' versions and sslbench's own code. The
+folder may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from sslbench.bench.errors import OutputError
+from sslbench.bench.files import write_atomically
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.trace.events import Target, Trace
+
+FOLDER_VARIABLE = "SSLBENCH_CACHE_DIR"
+LIBRARIES = ("torch", "transformers", "timm", "sslbench")
+_CODE = ("bench/trace", "bench/build.py", "kernels")
+_ROOT = Path(__file__).parents[2]
+_WORDS = ("name", "title", "paper")
+"""Fields of a recipe that change nothing."""
+
+
+def cache_folder() -> Path:
+    """Where traces are kept: `$SSLBENCH_CACHE_DIR`, else the system's folder for caches."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else user_cache_path("sslbench") / "traces"
+
+
+class TraceCache:
+    """Traces by what they depend on, one JSON file each.
+
+    Args:
+        folder: where they lie; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def load(self, recipe: Recipe, target: Target, capability: tuple[int, int]) -> Trace | None:
+        """The trace, if it is kept and whole."""
+        path = self._path(recipe, target, capability)
+        if path is None:
+            return None
+        try:
+            return Trace.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # not there, or damaged: it is traced again
+
+    def save(self, recipe: Recipe, target: Target, capability: tuple[int, int], trace: Trace) -> None:
+        """Keep a trace; a full or read-only disk only means that it is traced again next time."""
+        path = self._path(recipe, target, capability)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(trace.to_json(), separators=(",", ":")))
+        except (OSError, OutputError):
+            return
+
+    def _path(self, recipe: Recipe, target: Target, capability: tuple[int, int]) -> Path | None:
+        # A factory may import anything: nothing tells when its answer changes.
+        if self.folder is None or recipe.factory:
+            return None
+        facts = {
+            "recipe": recipe.model_dump(exclude=set(_WORDS)),
+            "config": _config_digest(recipe),
+            "target": target,
+            "capability": capability,
+            "versions": {name: _version(name) for name in LIBRARIES},
+            "code": _code_stamps(),
+        }
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return self.folder / f"{key}.json"
+
+
+def _config_digest(recipe: Recipe) -> str:
+    """Digest of the config.json of a model that is a folder."""
+    path = Path(recipe.model).expanduser() / "config.json"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if recipe.model and path.is_file() else ""
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _code_stamps() -> list[Any]:
+    """Size and time of change of our own files that make a trace."""
+    files = [path for place in _CODE for path in ([_ROOT / place] if place.endswith(".py") else _ROOT.glob(f"{place}/**/*"))]
+    return sorted(
+        (str(path.relative_to(_ROOT)), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+        if path.suffix in (".py", ".toml")
+    )
