@@ -19,7 +19,7 @@ from sslbench.bench.errors import RecordError
 from sslbench.bench.recipe import Recipe, first_problem
 from sslbench.hardware_profiles.schema import Machine
 
-SCHEMA = "sslbench.record/1"
+SCHEMA: Literal["sslbench.record/1"] = "sslbench.record/1"
 _SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
 
 Verdict = Literal["fits", "tight", "does-not-fit", "spills"]

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sslbench.bench.record import Environment, Record
-from sslbench.hardware_profiles.schema import Figure, Machine
+from sslbench.bench.record import Record
+from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
 from sslbench.reports.units import (
     format_bytes,
     format_bytes_interval,
     format_difference,
     format_seconds,
     format_seconds_interval,
-    format_si,
 )
 from sslbench.reports.view import (
     MeasurementView,
     PredictionView,
     best_first,
     by_recipe,
+    command_text,
     measured_step_s,
     measurement_view,
     prediction_view,
@@ -61,16 +61,6 @@ class ComparisonRow:
     """Of the prediction from the measurement."""
     inside: bool | None
     """Whether the measurement lies in the predicted interval; None where there is no interval."""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineTable:
-    """A machine's figures as (figure, value, basis, source)."""
-
-    title: str
-    name: str
-    notes: str
-    figures: tuple[tuple[str, str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +106,8 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
         warnings=_warnings(records),
         unknown=_unknown(records),
         commands=_commands(groups, measured),
-        machines=tuple(_machine_table(machine) for machine in _unique([record.machine for record in records])),
-        environments=tuple(_environment(each) for each in _unique([record.environment for record in records])),
+        machines=tuple(machine_table(machine) for machine in _unique([record.machine for record in records])),
+        environments=tuple(environment_rows(each) for each in _unique([record.environment for record in records])),
     )
 
 
@@ -212,50 +202,8 @@ def _commands(groups: Sequence[PredictionGroup], measured: Sequence[Record]) -> 
             label = f"prediction: {view.recipe.name} on {view.machine}"
             made.setdefault(view.command, []).append(label)
     for record in measured:
-        view = measurement_view(record)
-        label = f"measurement: {view.recipe.name} on {view.machine}, {view.backend}"
-        made.setdefault(view.command, []).append(label)
+        made.setdefault(command_text(record), []).append(f"{_record_label(record)}, {record.backend}")
     return tuple(("; ".join(dict.fromkeys(labels)), command) for command, labels in made.items())
-
-
-def _machine_table(machine: Machine) -> MachineTable:
-    return MachineTable(
-        title=machine_title(machine),
-        name=plain(machine.name, LABEL_LENGTH),
-        notes=plain(machine.notes),
-        figures=tuple((label, value, figure.basis, plain(figure.source)) for label, value, figure in _figures(machine)),
-    )
-
-
-def _figures(machine: Machine) -> Iterator[tuple[str, str, Figure]]:
-    device = machine.device
-    yield "memory", format_bytes(device.memory_bytes.value), device.memory_bytes
-    bandwidth = device.memory_bandwidth_bytes_per_second
-    yield "memory bandwidth", format_si(bandwidth.value, "B/s"), bandwidth
-    if device.l2_cache_bytes:
-        yield "last-level cache", format_bytes(device.l2_cache_bytes.value), device.l2_cache_bytes
-    for dtype, figure in device.peak_flops_per_second.items():
-        yield f"dense peak, {dtype}", format_si(figure.value, "FLOP/s"), figure
-    yield "operator launch", format_seconds(device.launch_seconds.value), device.launch_seconds
-    if device.power_watts:
-        yield "power limit", format_si(device.power_watts.value, "W"), device.power_watts
-    if machine.price.rent_usd_per_hour:
-        rent = machine.price.rent_usd_per_hour
-        yield "rent", f"{rent.value:,.2f} USD/h", rent
-    if machine.price.buy_usd:
-        yield "price", f"{machine.price.buy_usd.value:,.0f} USD", machine.price.buy_usd
-
-
-def _environment(environment: Environment) -> tuple[tuple[str, str], ...]:
-    rows = (
-        ("sslbench", environment.sslbench),
-        ("Python", environment.python),
-        ("platform", environment.platform),
-        ("processor", f"{environment.processor}, {environment.logical_cores} logical cores"),
-        ("memory", format_bytes(environment.memory_bytes)),
-        *environment.packages.items(),
-    )
-    return tuple((plain(name, LABEL_LENGTH), plain(value)) for name, value in rows)
 
 
 def _unique(values: list[_T]) -> list[_T]:

@@ -12,7 +12,7 @@ from sslbench.reports.words import plain
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "line", "circle"}
 WORDS = """
-html head title style body header main footer section article h1 h2 h3 h4 p span small b bdi cite code pre ul
+html a head title style body header main footer section article h1 h2 h3 h4 p span small b bdi cite code pre ul
 li dl dt dd div table caption thead tbody tr th td svg g details summary script
 """
 TAGS = VOID | set(WORDS.split())
@@ -80,6 +80,7 @@ def test_nothing_is_fetched_and_no_script_runs(samples):
     assert [script["type"] for script in page.find("script")] == ["application/json"]
     assert [link["href"] for link in page.find("link")] == ["data:,"]
     assert not page.find("img")
+    assert all(link["href"].startswith("https://") for link in page.find("a"))
     assert "url(" not in page.raw["style"]
     assert "@import" not in page.raw["style"]
     assert not [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")]
