@@ -107,7 +107,7 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
         unknown=_unknown(records),
         commands=_commands(groups, measured),
         machines=tuple(machine_table(machine) for machine in _unique([record.machine for record in records])),
-        environments=tuple(environment_rows(each) for each in _unique([record.environment for record in records])),
+        environments=tuple(dict.fromkeys(environment_rows(record.environment) for record in records)),
     )
 
 
