@@ -2,7 +2,10 @@ import html
 import itertools
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +157,18 @@ def test_a_bare_record_renders(sample):
 
 
 BARE = {"kind", "created", "backend", "recipe", "machine", "environment", "command"}
+
+
+def test_the_recipe_of_the_docs_finds_the_records(samples):
+    docs = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    pattern = re.search(r'r\'(id="records">.*?)\'', docs)[1]
+    tables = json.loads(re.search(pattern, render_html(samples), re.DOTALL)[1])
+    assert len(tables) == len(samples)
+
+
+def test_rendering_needs_no_torch():
+    code = (
+        "import sys, sslbench.reports.html, sslbench.reports.markdown, sslbench.reports.terminal;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
