@@ -13,7 +13,8 @@ OperatorClass = Literal[
     "matrix product",
     "attention",
     "softmax",
-    "normalisation",
+    "batch normalisation",
+    "layer normalisation",
     "copy",
     "pointwise",
 ]
@@ -34,8 +35,10 @@ def classify(kind: OperatorKind) -> OperatorClass:
         return "attention"
     if "softmax" in name:
         return "softmax"
-    if "norm" in name and not name.startswith(("_foreach", "linalg")):
-        return "normalisation"
+    if "batch_norm" in name:
+        return "batch normalisation"
+    if name.startswith(("native_layer_norm", "native_group_norm", "_fused_rms_norm")):
+        return "layer normalisation"
     return "copy" if name in _COPIES else "pointwise"
 
 
@@ -54,6 +57,12 @@ def _convolution(kind: OperatorKind, *, backward: bool) -> OperatorClass:
 
 def _is_pointwise(weight: Shape) -> bool:
     return all(size == 1 for size in weight[2:])
+
+
+def inner_size(kind: OperatorKind) -> int | None:
+    """Length of the sums of a matrix product (its k); None where the inputs do not tell."""
+    matrices = [shape for _, shape in kind.inputs if len(shape) >= 2]
+    return matrices[0][-1] if len(matrices) >= 2 else None
 
 
 def compute_dtype(kind: OperatorKind) -> str:

@@ -2,15 +2,15 @@
 
 An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic, rounded off
 where both count. The multipliers (a, b) of each class were fitted on the published inference throughput of half of 256 timm
-models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1); on the other half the mean error was 9 to 11 %, on
-two cards that were not used 14 to 15 %. docs/accuracy.md says how well it does elsewhere.
+models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1). Layer normalisation, copies and the two tensor-core
+constants are physical estimates, checked against the published step times of BERT on an A100 (docs/accuracy.md).
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 from math import exp
 
-from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype
+from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype, inner_size
 from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, DType, Machine
 
@@ -23,12 +23,19 @@ MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
     "matrix product": (0.93, 1.9),
     "attention": (2.3, 0.5),
     "softmax": (0.0, 1.9),
-    "normalisation": (0.0, 0.36),
-    "copy": (0.0, 0.6),
+    "batch normalisation": (0.0, 0.36),
+    "layer normalisation": (0.0, 1.0),
+    "copy": (0.0, 1.0),
     "pointwise": (0.0, 1.3),
 }
 """(compute, bytes): how many times its ideal time an operator of the class takes."""
 ROUNDING = 3.0
+FULL_RATE_TENSOR_CORES = 1.3
+"""Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to 0.87 of
+the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate (tests/data/achieved_matmul.csv)."""
+TILE_FILL_SECONDS = 1.6e-6
+"""Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic."""
+TILE_FLOPS_PER_K = 2 * 128 * 128
 KERNEL_FLOOR_SECONDS = 2e-6
 """Shortest kernel on a GPU, from start to end of a small one."""
 LOG_SIGMA = {"cuda": 0.25, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
@@ -64,7 +71,8 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     device_seconds = sum(by_class.values())
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
     # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
-    total = device_seconds + dispatch_seconds if device.kind == "cpu" else max(device_seconds, dispatch_seconds)
+    order = 1.0 if device.kind == "cpu" else ROUNDING
+    total = _larger(device_seconds, dispatch_seconds, order)
     spread = exp(Z_90 * LOG_SIGMA[device.kind])
     return TimePrediction(total, (total / spread, total * spread), device_seconds, dispatch_seconds, dict(by_class))
 
@@ -73,11 +81,28 @@ def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Time of one call of an operator on a device."""
     operator_class = classify(kind)
     compute, traffic = MULTIPLIERS[operator_class]
-    arithmetic = compute * kind.flops / peak_flops(kind, operator_class, device, trace) if kind.flops else 0.0
+    arithmetic = compute * _arithmetic_seconds(kind, operator_class, device, trace) if kind.flops else 0.0
     moved = kind.bytes_read + kind.bytes_written
-    movement = traffic * moved / device.memory_bandwidth_bytes_per_second.value
-    seconds = (arithmetic**ROUNDING + movement**ROUNDING) ** (1 / ROUNDING)
+    seconds = _larger(arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value, ROUNDING)
     return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
+
+
+def _larger(first: float, second: float, order: float) -> float:
+    """The larger of two times, rounded off where they are close (the norm of this order; 1 adds them)."""
+    return float((first**order + second**order) ** (1 / order))
+
+
+def _arithmetic_seconds(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
+    peak = peak_flops(kind, operator_class, device, trace)
+    seconds = kind.flops / peak
+    if device.kind == "cpu":
+        return seconds
+    if peak >= 4 * device.peak_flops_per_second["fp32"].value:
+        seconds *= FULL_RATE_TENSOR_CORES
+    k = inner_size(kind) if operator_class == "matrix product" else None
+    if k and device.multiprocessors:
+        seconds *= 1 + TILE_FILL_SECONDS * peak / device.multiprocessors / TILE_FLOPS_PER_K / k
+    return seconds
 
 
 def peak_flops(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
