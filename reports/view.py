@@ -179,7 +179,8 @@ def best_first(records: Sequence[Record]) -> list[Record]:
 
 def command_text(record: Record) -> str:
     """The command that makes the record again, quoted for a POSIX shell."""
-    return plain(shlex.join(["sslbench", *record.command]), COMMAND_LENGTH)
+    arguments = record.command[1:] if record.command[:1] == ["sslbench"] else record.command
+    return plain(shlex.join(["sslbench", *arguments]), COMMAND_LENGTH)
 
 
 def _memory_of(record: Record) -> str:

@@ -77,9 +77,13 @@ class RecipeLabel:
 
 
 def recipe_label(recipe: Recipe) -> RecipeLabel:
-    """Title, name, settings and paper of a recipe, safe as text."""
+    """Title, name, settings and paper of a recipe, safe as text.
+
+    A catalog title may go on after a colon with the recipe's own sizes. Those are left out: an option may have changed
+    them, and the settings say what was run.
+    """
     return RecipeLabel(
-        title=plain(recipe.title or recipe.name, LABEL_LENGTH),
+        title=plain(recipe.title.partition(": ")[0] or recipe.name, LABEL_LENGTH),
         name=plain(recipe.name, LABEL_LENGTH),
         settings=", ".join(_settings(recipe)),
         paper=plain(recipe.paper, LABEL_LENGTH * 3),

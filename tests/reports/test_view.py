@@ -21,6 +21,18 @@ def test_a_prediction_in_words(sample):
     assert view.command == "sslbench fit bert-base-mlm --machine rtx-4090 --batch-size 32"
 
 
+def test_a_title_leaves_sizes_to_the_settings(sample):
+    recipe = sample("prediction-fits").recipe.with_options(title="BERT base: 512 tokens", seq_len=128)
+    label = recipe_label(recipe)
+    assert label.title == "BERT base"
+    assert "128 tokens" in label.settings
+
+
+def test_a_command_that_names_the_program_names_it_once(sample):
+    record = sample("prediction-fits").model_copy(update={"command": ["sslbench", "fit", "a b"]})
+    assert prediction_view(record).command == "sslbench fit 'a b'"
+
+
 def test_a_measurement_in_words(sample):
     view = measurement_view(sample("measurement-cpu"))
     assert (view.step_time, view.step_basis) == ("246 ms", "median of 30 steps")
