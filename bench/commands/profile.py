@@ -4,25 +4,24 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
+from sslbench.bench.commands.output import emit
 from sslbench.bench.errors import OutputError
-from sslbench.bench.files import write_atomically
-from sslbench.bench.measure.backends import default_backend
+from sslbench.bench.measure.backends import MEASURED, default_backend
 from sslbench.bench.measure.manager import measure
-from sslbench.bench.record import Backend, Record, dump_records
+from sslbench.bench.record import Backend
 from sslbench.bench.resolve import resolve_recipe
-from sslbench.reports.terminal import print_measurements
 
 
 @click.command()
 @recipe_options
-@click.option("--backend", type=click.Choice(get_args(Backend)), help="Where it runs.  [default: what is here]")
+@click.option("--backend", type=click.Choice(MEASURED), help="Where it runs.  [default: what is here]")
 @click.option("--steps", type=int, default=20, show_default=True, help="Timed steps.")
 @click.option("--warmup", type=int, default=3, show_default=True, help="Steps before the timed ones.")
 @click.option("--max-seconds", type=float, default=60.0, show_default=True, help="Begin no step after this long.")
@@ -31,7 +30,7 @@ from sslbench.reports.terminal import print_measurements
 @click.pass_context
 def command(
     ctx: click.Context,
-    /,
+    *,
     recipe: str,
     backend: Backend | None,
     steps: int,
@@ -63,9 +62,7 @@ def command(
             command=arguments,
             progress=progress,
         )
-    if output is not None:
-        write_atomically(output, dump_records([record]))
-    _print(record, format_)
+    emit([record], format_=format_, output=output)
 
 
 def _check_writable(output: Path | None) -> None:
@@ -90,10 +87,3 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
             bar.update(task, completed=done, total=total, refresh=True)
 
         yield show
-
-
-def _print(record: Record, format_: str) -> None:
-    if format_ == "json":
-        click.echo(dump_records([record]), nl=False)
-    else:
-        print_measurements([record], Console())

@@ -7,6 +7,9 @@ from pathlib import Path
 from sslbench.bench.record import Backend
 from sslbench.hardware_profiles.here import nvidia_card
 
+MEASURED: tuple[Backend, ...] = ("torch-cuda", "torch-cpu", "onnx-cuda", "onnx-cpu")
+"""Backends that can be measured; a record may also predict for others."""
+
 
 def default_backend() -> Backend:
     """`torch-cuda` where NVML shows a card and the installed PyTorch has CUDA, else `torch-cpu`."""

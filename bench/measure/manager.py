@@ -4,9 +4,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import get_args
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.gpu import first_visible_gpu
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
 from sslbench.bench.measure.process import run_worker
@@ -49,6 +49,7 @@ def measure(
         RecipeError: the step cannot exist, or the user's own code raised.
     """
     _check(recipe, backend, steps, warmup)
+    _check_spans(max_seconds, timeout)
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
@@ -69,14 +70,20 @@ def measure(
 
 
 def _check(recipe: Recipe, backend: Backend, steps: int, warmup: int) -> None:
-    if backend not in get_args(Backend):
-        raise MeasureError(f"no backend {backend!r}: name one of {', '.join(get_args(Backend))}")
+    if backend not in MEASURED:
+        raise MeasureError(f"backend {backend!r} cannot be measured: name one of {', '.join(MEASURED)}")
     if steps < 1:
         raise MeasureError(f"--steps: at least 1, got {steps}")
     if warmup < FEWEST_WARMUP_STEPS:
         raise MeasureError(f"--warmup: at least {FEWEST_WARMUP_STEPS} steps, got {warmup}")
     if backend.startswith("onnx") and recipe.stage != "infer":
         raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
+
+
+def _check_spans(max_seconds: float, timeout: float) -> None:
+    for option, seconds in (("--max-seconds", max_seconds), ("--timeout", timeout)):
+        if not seconds > 0:  # also where it is not a number
+            raise MeasureError(f"{option}: more than 0 seconds, got {seconds:g}")
 
 
 def _tasks(backend: Backend) -> tuple[Task, ...]:

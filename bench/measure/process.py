@@ -164,8 +164,11 @@ class _Follower:
     def _last_output(self) -> str:
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(self._log.tell() - 4096, 0))
-        lines = self._log.read().decode(errors="replace").split("\n")
-        lines = [line.strip() for line in lines if line.strip()][-_LOG_LINES:]
+        text = self._log.read().decode(errors="replace")
+        # faulthandler writes the innermost frame first and a long list of extension modules last
+        crash = text.rfind("Fatal Python error")
+        lines = [line.strip() for line in text[max(crash, 0) :].split("\n") if line.strip()]
+        lines = lines[-_LOG_LINES:] if crash < 0 else lines[:_LOG_LINES]
         return f"; its last output: {_shortened(' | '.join(lines))}" if lines else ""
 
 

@@ -55,7 +55,7 @@ def _die_with_parent(orders: BinaryIO) -> None:
 def main() -> None:
     """Do what the specification says; always ends the process."""
     orders, channel = _take_channels()
-    faulthandler.enable()  # a native crash leaves its Python stack in the log
+    faulthandler.enable(all_threads=False)  # a native crash leaves its Python stack in the log
     spec = Spec(**json.loads(orders.readline()))
     _die_with_parent(orders)
     reporter = Reporter(channel)

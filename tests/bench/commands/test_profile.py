@@ -1,0 +1,108 @@
+"""The command as a person runs it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+MAIN = [sys.executable, "-P", "-c", "from sslbench.bench.cli import main; main()"]
+
+STEP = """
+import os, time
+from pathlib import Path
+import torch
+
+def build(device, batch_size=4, seconds=0.0):
+    layer = torch.nn.Linear(8, 8, device=device)
+
+    def step():
+        Path(__file__).with_name("started").touch()
+        layer(torch.ones(batch_size, 8, device=device)).sum().backward()
+        time.sleep(seconds)
+
+    return step
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "my_step.py").write_text(STEP)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    return subprocess.run([*MAIN, "profile", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_record_is_printed_and_written(folder):
+    done = run(
+        "my_step.py:build",
+        "--backend",
+        "torch-cpu",
+        "--steps=5",
+        "--set",
+        "seconds=0.001",
+        "--format=json",
+        "-o",
+        "r.json",
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""  # no bar in a pipe
+    record = json.loads(done.stdout)
+    assert json.loads((folder / "r.json").read_text()) == record
+    assert record["kind"] == "measurement"
+    again = ["profile", "my_step.py:build", "--set", "seconds=0.001", "--backend", "torch-cpu", "--steps", "5"]
+    assert record["command"] == again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["my_step.py:build", "-o", "nowhere/r.json"], "nowhere/r.json: cannot be written"),
+        (["my_step.py:build", "--steps", "0"], "--steps: at least 1, got 0"),
+        (["my_other_step.py:build"], "my_other_step.py: no such file"),
+        (["bert-mini-mlm", "--batch-size", "0"], "batch_size"),
+    ],
+)
+def test_bad_input_is_one_line(folder, arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_ctrl_c_leaves_no_worker_and_no_file(folder):
+    with subprocess.Popen(
+        [*MAIN, "profile", "my_step.py:build", "--set", "seconds=600", "-o", "r.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (folder / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate()
+    assert process.returncode == 2
+    assert output == ""
+    assert errors.strip() == "sslbench: interrupted"
+    assert workers
+    assert not any(worker.is_running() for worker in workers)
+    assert {path.name for path in folder.iterdir()} <= {"my_step.py", "started", "__pycache__"}
+
+
+def test_the_command_imports_no_torch():
+    code = (
+        "import sys; from sslbench.bench.commands import profile;"
+        "sys.exit(bool({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -1,0 +1,80 @@
+import pytest
+
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.manager import measure
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.record import Record, dump_records, load_records
+
+
+def null_fields(table, path=""):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from null_fields(value, f"{path}{key}.")
+        elif value is None:
+            yield f"{path}{key}"
+
+
+def test_a_measurement_from_end_to_end(run_step, tmp_path):
+    told = []
+    record = run_step(
+        "print('noise on the channel', flush=True); os.write(1, b'{\"event\": \"result\"}\\n'); sys.stdin.read()",
+        command=["profile", "my_step.py:build"],
+        progress=lambda done, total: told.append((done, total)),
+    )
+    samples = record.time.samples_seconds
+    assert len(samples) == 6
+    assert all(sample > 0 for sample in samples)
+    assert record.time.step_seconds == pytest.approx((sorted(samples)[2] + sorted(samples)[3]) / 2)
+    assert record.time.interval_seconds == (min(samples), max(samples))  # what 6 samples allow
+    assert record.recipe.batch_size == 8  # the factory's own
+    assert record.time.samples_per_second == pytest.approx(8 / record.time.step_seconds)
+    assert told == sorted(told)
+    assert told[-1] == (9, 9)
+
+    memory = record.memory
+    weights, inputs = 4 * (64 * 64 + 64), 4 * 8 * 64
+    assert memory.peak_allocated_bytes > 2 * weights + inputs
+    assert memory.fixed_overhead_bytes < memory.required_bytes < memory.capacity_bytes
+    assert record.environment.threads == 1
+    assert record.command == ["profile", "my_step.py:build"]
+    assert record.machine.device.kind == "cpu"
+
+    parts = {name: getattr(record, name).model_dump() for name in ("memory", "time", "energy", "work")}
+    assert set(null_fields(parts)) - set(record.unknown) <= {"energy.source"}
+    (tmp_path / "record.json").write_text(dump_records([record]))
+    assert load_records(tmp_path / "record.json") == [record]
+    assert isinstance(record, Record)
+
+
+def test_a_budget_ends_the_steps_and_says_so(run_step):
+    record = run_step("time.sleep(0.1)", max_seconds=0.35, steps=1000)
+    assert 1 <= len(record.time.samples_seconds) < 5
+    assert record.time.interval_seconds is None
+    assert "5 timed steps" in record.unknown["time.interval_seconds"]
+    assert "--max-seconds" in record.unknown["memory.peak_allocated_bytes"]
+    assert any("raise --steps or --max-seconds" in warning for warning in record.warnings)
+
+
+MLM = Recipe(name="tiny", objective="mlm", model="bert-mini", batch_size=2, seq_len=16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backend": "onnx-cpu"}, "onnx-cpu runs inference only: add --stage infer"),
+        ({"backend": "tpu"}, "backend 'tpu' cannot be measured: name one of torch-cuda, torch-cpu, onnx-c"),
+        ({"steps": 0}, "--steps: at least 1, got 0"),
+        ({"warmup": 1}, "--warmup: at least 2 steps, got 1"),
+        ({"max_seconds": float("nan")}, "--max-seconds: more than 0 seconds, got nan"),
+        ({"timeout": 0}, "--timeout: more than 0 seconds, got 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_a_worker_starts(changes, message):
+    with pytest.raises(MeasureError, match=message):
+        measure(MLM, **{"backend": "torch-cpu", "command": [], **changes})
+
+
+def test_no_card_is_said_in_one_line(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(MeasureError, match=r"no NVIDIA GPU can be used here|hides every GPU"):
+        measure(MLM, backend="torch-cuda", command=[])
