@@ -1,6 +1,5 @@
 """`sslbench profile`: measure a recipe's step on this machine."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
 from sslbench.bench.commands.output import emit
-from sslbench.bench.errors import OutputError
+from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED, default_backend
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.record import Backend
@@ -45,7 +44,8 @@ def command(
 
     RECIPE is a name of `sslbench recipes`, a recipe TOML, or file.py:function.
     """
-    _check_writable(output)
+    if output is not None:
+        check_writable(output)
     chosen = resolve_recipe(recipe, changes_from(changes))
     arguments = arguments_of(ctx)
     if backend is None:
@@ -63,12 +63,6 @@ def command(
             progress=progress,
         )
     emit([record], format_=format_, output=output)
-
-
-def _check_writable(output: Path | None) -> None:
-    """Minutes of measuring are not lost to a misspelt folder."""
-    if output is not None and not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: cannot be written: {output.parent} is no folder that you may write to")
 
 
 @contextmanager

@@ -24,11 +24,16 @@ class Gpu:
         """Whether NVML has shown the worker's own memory; in a container it often cannot."""
 
     def worker_bytes(self, pid: int) -> int:
-        """GPU memory of the worker: NVML's own figure, else what the GPU's total grew by since this object was made."""
+        """GPU memory of the worker: NVML's figure for it, else what the GPU's total grew by since this object was made.
+
+        Where NVML has shown the worker once, 0 when it no longer does: it has ended.
+        """
         for process in self._processes():
             if process.pid == pid and process.usedGpuMemory:
                 self.sees_process = True
                 return int(process.usedGpuMemory)
+        if self.sees_process:
+            return 0
         return max(int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used) - self._used_before, 0)
 
     def _processes(self) -> list[Any]:

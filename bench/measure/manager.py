@@ -98,6 +98,8 @@ def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: 
     def on_phase(name: str, pid: int) -> None:
         if name == MEMORY_PHASE:
             sampler.start(pid)
+        else:
+            sampler.stop()
 
     def on_step(done: int) -> None:
         if progress is not None:

@@ -55,14 +55,21 @@ def export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], folder: Pa
         MeasureError: torch.onnx cannot export the module, or onnx.checker rejects the result.
     """
     path = folder / MODEL_FILE
+    arrays = [_array(tensor) for tensor in inputs]
     try:
         program = torch.onnx.export(module, inputs, dynamo=True, verbose=False)
         assert program is not None  # noqa: S101 - only the old exporter returns None
         program.save(path, external_data=True)
         onnx.checker.check_model(path)  # by path: models above 2 GiB cannot be checked in memory
     except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError) as error:
-        raise MeasureError(f"the inference step cannot be exported to ONNX: {error}") from error
-    np.savez(folder / INPUTS_FILE, *(_array(tensor) for tensor in inputs))
+        raise MeasureError(f"the inference step cannot be exported to ONNX: {_summary(error)}") from error
+    np.savez(folder / INPUTS_FILE, *arrays)
+
+
+def _summary(error: Exception) -> str:
+    """The cause alone, out of the page that the exporter writes."""
+    cause = str(error).partition("## Exception summary")[2].partition("(Refer to")[0]
+    return " ".join((cause or str(error)).split())
 
 
 def check_outputs(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], tolerance: float) -> None:

@@ -185,5 +185,5 @@ def _error_of(event: dict[str, Any], phase: str) -> SSLBenchError:
 
 
 def _shortened(text: str) -> str:
-    text = " ".join(text.split())
+    text = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())  # no escape codes
     return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."

@@ -29,8 +29,8 @@ class PeakSampler:
 
     def stop(self) -> None:
         """Stop sampling; nothing happens if it never began."""
-        self._stopped.set()
         if self._thread is not None:
+            self._stopped.set()
             self._thread.join()
 
     def _sample(self, pid: int) -> None:

@@ -42,24 +42,14 @@ def run(*arguments):
 
 
 def test_the_record_is_printed_and_written(folder):
-    done = run(
-        "my_step.py:build",
-        "--backend",
-        "torch-cpu",
-        "--steps=5",
-        "--set",
-        "seconds=0.001",
-        "--format=json",
-        "-o",
-        "r.json",
-    )
+    asked = ["my_step.py:build", "--set", "seconds=0.001", "--backend", "torch-cpu", "--steps", "5"]
+    done = run(*asked, "--format=json", "-o", "r.json")
     assert done.returncode == 0
     assert done.stderr == ""  # no bar in a pipe
     record = json.loads(done.stdout)
     assert json.loads((folder / "r.json").read_text()) == record
     assert record["kind"] == "measurement"
-    again = ["profile", "my_step.py:build", "--set", "seconds=0.001", "--backend", "torch-cpu", "--steps", "5"]
-    assert record["command"] == again
+    assert record["command"] == ["profile", *asked]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_the_worker_that_times_imports_no_torch():
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch.onnx calls what torch deprecates
 def test_inputs_meet_the_models_inputs_in_order(tmp_path):
     class Difference(torch.nn.Module):
         def forward(self, minuend, subtrahend):
@@ -48,9 +49,20 @@ def test_inputs_meet_the_models_inputs_in_order(tmp_path):
     assert np.array_equal(found, np.full((2, 3), 2.0))
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+def test_what_cannot_be_exported_says_why(tmp_path):
+    class Branch(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(MeasureError, match=r"cannot be exported to ONNX: .*data-dependent") as caught:
+        export(Branch().eval(), (torch.ones(2),), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_bf16_has_no_place_in_numpy(tmp_path):
     with pytest.raises(MeasureError, match="use --precision fp32"):
-        export(torch.nn.Identity(), (torch.ones(2, dtype=torch.bfloat16),), tmp_path)
+        export(torch.nn.Identity().eval(), (torch.ones(2, dtype=torch.bfloat16),), tmp_path)
 
 
 @pytest.mark.parametrize(
