@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from sslbench.bench.errors import MeasureError
@@ -53,18 +54,17 @@ def measure(
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
-    with tempfile.TemporaryDirectory(prefix="sslbench-") as folder:
-        spec = partial(
-            Spec,
-            backend=backend,
-            recipe=recipe.model_dump(),
-            steps=steps,
-            warmup=warmup,
-            max_seconds=max_seconds,
-            folder=folder,
-            gpu_uuid=gpu.uuid if gpu else "",
-        )
-        outcome = _run([spec(task=task) for task in _tasks(backend)], sampler, timeout, progress)
+    spec = partial(
+        Spec,
+        backend=backend,
+        recipe=recipe.model_dump(),
+        steps=steps,
+        warmup=warmup,
+        max_seconds=max_seconds,
+        gpu_uuid=gpu.uuid if gpu else "",
+    )
+    with _folder(backend) as folder:
+        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, timeout, progress)
     ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
     return make_record(outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command)
 
@@ -84,6 +84,20 @@ def _check_spans(max_seconds: float, timeout: float) -> None:
     for option, seconds in (("--max-seconds", max_seconds), ("--timeout", timeout)):
         if not seconds > 0:  # also where it is not a number
             raise MeasureError(f"{option}: more than 0 seconds, got {seconds:g}")
+
+
+@contextmanager
+def _folder(backend: Backend) -> Iterator[str]:
+    """Where an exported model lies between its two workers."""
+    if not backend.startswith("onnx"):
+        yield ""
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="sslbench-")
+    except OSError as error:
+        raise MeasureError(f"no temporary folder for the exported model: {error}: set TMPDIR") from error
+    with folder as path:
+        yield path
 
 
 def _tasks(backend: Backend) -> tuple[Task, ...]:

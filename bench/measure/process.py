@@ -44,7 +44,7 @@ def run_worker(
         MeasureError: the worker crashed, was killed, took too long, or its step raised; says which, where and why.
         RecipeError: the worker found the recipe wrong.
     """
-    with tempfile.TemporaryFile() as log, _started(spec, log) as process:
+    with _log() as log, _started(spec, log) as process:
         follower = _Follower(process, log, spec, deadline)
         for event in follower.events():
             if event["event"] == "phase":
@@ -58,6 +58,13 @@ def run_worker(
             else:
                 raise _error_of(event, follower.phase)
         raise follower.end_without_result()
+
+
+def _log() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise MeasureError(f"no temporary file for the worker's output: {error}: set TMPDIR") from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import faulthandler
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -42,9 +43,11 @@ def _take_channels() -> tuple[BinaryIO, BinaryIO]:
     return orders, channel
 
 
-def _die_with_parent(orders: BinaryIO) -> None:
+def _die_with_parent(orders: BinaryIO, folder: str) -> None:
     def watch() -> None:
         orders.read()  # returns when the parent is gone
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)  # the parent would have
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -57,13 +60,13 @@ def main() -> None:
     orders, channel = _take_channels()
     faulthandler.enable(all_threads=False)  # a native crash leaves its Python stack in the log
     spec = Spec(**json.loads(orders.readline()))
-    _die_with_parent(orders)
+    _die_with_parent(orders, spec.folder)
     reporter = Reporter(channel)
     try:
         reporter.phase("import")
         task: _Task = importlib.import_module(TASKS[spec.task])
         reporter.result(task.run(spec, reporter))
-    except BaseException as error:
+    except BaseException as error:  # whatever a user's step raises, SystemExit too, is reported
         traceback.print_exc()
         reporter.error(error, spec.recipe.get("factory", ""))
     finally:

@@ -78,6 +78,12 @@ def test_a_worker_whose_parent_dies_ends_itself(write_step, tmp_path):
         time.sleep(0.05)
 
 
+def test_no_room_for_the_log_is_one_line(run_step, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(MeasureError, match=r"no temporary file for the worker's output: .*set TMPDIR"):
+        run_step()
+
+
 def test_a_place_is_the_users_line_or_else_the_last():
     try:
         re.compile("(")
