@@ -35,7 +35,7 @@ def load_factory(recipe: Recipe) -> Callable[[torch.device], Callable[[], object
             step = function(device, **arguments)
         if not callable(step):
             raise RecipeError(
-                f"{recipe.name}: expected a step, a function without arguments, got {type(step).__name__}"
+                f"{recipe.name}: expected the step, a function without arguments, got {type(step).__name__}"
             )
         return lambda: _guarded(step, path)
 

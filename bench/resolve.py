@@ -8,6 +8,7 @@ from typing import Any
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.recipe import Recipe, parse_recipe
 from sslbench.kernels.catalog import objective_names, recipe_tables
+from sslbench.kernels.model_tables import config_file, model_table
 
 CUSTOM = "custom"
 SIZES = ("batch_size", "seq_len", "image_size")
@@ -33,16 +34,22 @@ def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
     path = Path(argument).expanduser()
     if path.suffix == ".toml" or path.is_file():
         return _changed(_read_toml(path), changes, where=str(path))
-    raise RecipeError(f"no recipe {argument!r}: {_hint(argument)}, a recipe TOML, or file.py:function")
+    raise RecipeError(
+        f"no recipe {argument!r}: {_hint(argument)} A recipe is a catalog name, a recipe TOML or file.py:function"
+    )
+
+
+def source_files(recipe: Recipe) -> tuple[Path, ...]:
+    """Files that the recipe's step depends on, beside the recipe: a config.json, the file of a factory."""
+    if recipe.factory:
+        return (Path(recipe.factory.rpartition(":")[0]),)
+    config = config_file(recipe.model)
+    return (config,) if config is not None else ()
 
 
 def _hint(argument: str) -> str:
-    near = get_close_matches(argument.lower(), recipe_tables(), n=3, cutoff=0.4)
-    return (
-        f"did you mean {' or '.join(near)}? Else name one of `sslbench recipes`"
-        if near
-        else "name one of `sslbench recipes`"
-    )
+    near = get_close_matches(argument.lower(), recipe_tables(), n=1, cutoff=0.4)
+    return f"did you mean {near[0]}?" if near else "`sslbench recipes` lists the catalog."
 
 
 def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> Recipe:
@@ -52,12 +59,16 @@ def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> R
     before = table.get("options", {})
     merged = {**before, **own} if isinstance(before, dict) else before
     recipe = parse_recipe({**table, **changes, **fields, "options": merged}, where=where)
-    if recipe.objective not in (*objective_names(), CUSTOM):
+    if recipe.objective not in objective_names():
         near = get_close_matches(recipe.objective, objective_names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise RecipeError(
             f"{where}: objective: expected one of {', '.join(objective_names())}, got {recipe.objective!r}{hint}"
         )
+    try:
+        model_table(recipe.model)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
     return recipe
 
 
@@ -71,8 +82,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: is not TOML: {error}") from error
     table.setdefault("name", path.stem)
-    if table.get("objective") == CUSTOM:
-        raise RecipeError(f"{path}: objective: a step of one's own is given as file.py:function, not in a TOML")
+    if table.get("objective") == CUSTOM or table.get("factory"):
+        raise RecipeError(f"{path}: a step of your own is named as file.py:function on the command line, not in a TOML")
     return table | _local_model(table, path.parent)
 
 
@@ -92,7 +103,7 @@ def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
     if not path.is_file():
         raise RecipeError(f"{file}: no such file")
     options = dict(changes.get("options", {}))
-    sizes = {key: options.pop(key) for key in SIZES if key in options}
+    fields = {key: options.pop(key) for key in (*SIZES, "stage") if key in options}
     # A factory is called with what the user said, and with nothing else: `build` reads it from the options.
     said = {key: value for key, value in changes.items() if key not in (*SIZES, "options", "stage")}
     table = {
@@ -100,7 +111,7 @@ def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
         "objective": CUSTOM,
         "factory": f"{path.resolve()}:{function}",
         **changes,
-        **sizes,
+        **fields,
         "options": {**options, **said},
     }
     return parse_recipe(table, where=argument)
