@@ -8,7 +8,7 @@ from typing import Any
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.recipe import Recipe, parse_recipe
 from sslbench.kernels.catalog import objective_names, recipe_tables
-from sslbench.kernels.model_tables import config_file, model_table
+from sslbench.kernels.model_tables import model_table
 
 CUSTOM = "custom"
 SIZES = ("batch_size", "seq_len", "image_size")
@@ -31,20 +31,19 @@ def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
         return _changed(recipe_tables()[argument], changes, where=f"recipe {argument}")
     if ".py:" in argument or argument.endswith(".py"):
         return _factory(argument, changes)
-    path = Path(argument).expanduser()
-    if path.suffix == ".toml" or path.is_file():
+    path = Path(argument)
+    if path.suffix == ".toml" or _is_file(path):
         return _changed(_read_toml(path), changes, where=str(path))
     raise RecipeError(
         f"no recipe {argument!r}: {_hint(argument)} A recipe is a catalog name, a recipe TOML or file.py:function"
     )
 
 
-def source_files(recipe: Recipe) -> tuple[Path, ...]:
-    """Files that the recipe's step depends on, beside the recipe: a config.json, the file of a factory."""
-    if recipe.factory:
-        return (Path(recipe.factory.rpartition(":")[0]),)
-    config = config_file(recipe.model)
-    return (config,) if config is not None else ()
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the system
+        return False
 
 
 def _hint(argument: str) -> str:
@@ -99,8 +98,8 @@ def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
     file, _, function = argument.rpartition(":") if not argument.endswith(".py") else (argument, "", "")
     if not function.isidentifier():
         raise RecipeError(f"{argument}: expected file.py:function, such as my_step.py:build")
-    path = Path(file).expanduser()
-    if not path.is_file():
+    path = Path(file)
+    if not _is_file(path):
         raise RecipeError(f"{file}: no such file")
     options = dict(changes.get("options", {}))
     fields = {key: options.pop(key) for key in (*SIZES, "stage") if key in options}

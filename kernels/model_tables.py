@@ -64,7 +64,7 @@ def model_table(model: str) -> tuple[dict[str, Any], str]:
     """
     if model in MODELS:
         return MODELS[model], f"model {model}"
-    path = config_file(model)
+    path = _config_file(model)
     if path is None:
         near = get_close_matches(model.lower(), MODELS, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -75,10 +75,13 @@ def model_table(model: str) -> tuple[dict[str, Any], str]:
     return table, str(path)
 
 
-def config_file(model: str) -> Path | None:
+def _config_file(model: str) -> Path | None:
     """The config.json of a model that is a folder; None for any other."""
-    folder = Path(model).expanduser()
-    return folder / "config.json" if model not in MODELS and folder.is_dir() else None
+    try:
+        is_folder = model not in MODELS and Path(model).is_dir()
+    except OSError:  # a name that is too long for the system
+        is_folder = False
+    return Path(model) / "config.json" if is_folder else None
 
 
 def _check(table: dict[str, Any], path: Path) -> None:

@@ -81,7 +81,7 @@ def _table(recipe: Recipe) -> dict[str, Any]:
 def _source(name: str, recipe: Recipe) -> str:
     if recipe.factory:
         return f"{recipe.factory}\n"
-    return recipe_texts().get(name) or Path(name).expanduser().read_text(encoding="utf-8")
+    return recipe_texts().get(name) or Path(name).read_text(encoding="utf-8")
 
 
 def _print_table(recipes: list[Recipe]) -> None:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslbench.kernels.models import constructing, masked_lm, model_config
@@ -49,6 +49,7 @@ def test_the_selection_is_fresh_every_time():
     assert not torch.equal(first, second)
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 200), ratio=st.floats(0.001, 0.999), vocabulary=st.integers(2, 300))
 def test_at_least_one_token_and_about_the_ratio_is_selected(length, ratio, vocabulary):
     tokens = torch.randint(1, vocabulary, (3, length))
@@ -96,6 +97,7 @@ def test_loss_falls_on_one_batch(step):
         {"padding": True},
         {"padding": True, "attention": "eager"},
         {"optimizer": "adamw-fused"},
+        {"optimizer": "adamw-fused", "precision": "fp16"},
         {"activation_checkpointing": True},
     ],
 )

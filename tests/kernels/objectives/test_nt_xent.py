@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from sslbench.kernels.objectives.simclr import nt_xent
 
-settings.register_profile("kernels", deadline=None, max_examples=40)
-settings.load_profile("kernels")
+unhurried = settings(deadline=None, max_examples=40)
 
 
 def naive(z, temperature):
@@ -26,6 +25,7 @@ def naive(z, temperature):
     return total / rows
 
 
+@unhurried
 @given(
     images=st.integers(2, 6),
     width=st.integers(1, 9),
@@ -43,18 +43,21 @@ def test_value_and_gradient_match_the_naive_loops(images, width, temperature, se
     torch.testing.assert_close(z.grad, copy.grad, rtol=1e-7, atol=1e-9)
 
 
+@unhurried
 @given(images=st.integers(2, 20), temperature=st.floats(0.05, 5))
 def test_views_that_are_all_alike_give_the_logarithm_of_their_number(images, temperature):
     z = torch.ones(2 * images, 4, dtype=torch.float64)
     assert nt_xent(z, temperature).item() == pytest.approx(math.log(2 * images - 1))
 
 
+@unhurried
 @given(temperature=st.floats(0.1, 5))
 def test_two_images_at_right_angles(temperature):
     z = torch.eye(2, dtype=torch.float64).repeat(2, 1)  # rows e1, e2, e1, e2
     assert nt_xent(z, temperature).item() == pytest.approx(math.log(1 + 2 * math.exp(-1 / temperature)))
 
 
+@unhurried
 @given(scale=st.floats(0.01, 100), images=st.integers(2, 5))
 def test_the_length_of_a_projection_does_not_matter(scale, images):
     z = torch.randn(2 * images, 6, dtype=torch.float64)
