@@ -1,4 +1,4 @@
-"""Recipe and machines to predictions: the trace from the cache or made now, then memory, time, verdict, largest batch."""
+"""Recipe and machines to predictions: a trace from the cache or made now, then memory, time, verdict, largest batch."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -116,7 +116,9 @@ def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
     device = machine.device
     warnings = []
     if machine.device_count > 1:
-        warnings.append(f"predicted for one of the {machine.device_count} devices, with the batch of the recipe on each")
+        warnings.append(
+            f"predicted for one of the {machine.device_count} devices, with the batch of the recipe on each"
+        )
     if device.kind in ("rocm", "mps"):
         warnings.append(f"kernels of {device.kind} are predicted as CUDA's: the interval is wider")
     if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:

@@ -1,13 +1,12 @@
 """`sslbench fit`: does a recipe fit a machine, and how fast does it run there."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sslbench.bench.commands.options import changes_from, output_options, recipe_options
+from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
 from sslbench.bench.commands.output import emit
 from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
@@ -26,19 +25,15 @@ _EXIT_CODES = {"fits": 0, "tight": _TIGHT, "spills": _TIGHT, "does-not-fit": _DO
 _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
 
 
-class MemorySize(click.ParamType):
-    """An amount of memory with its unit, such as `48GiB`; as bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes; a usage error where it is no positive size."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmgt]?i?b?)", str(value).strip().lower())
-        if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
-            self.fail(f"{value!r} is not a size such as 48GiB", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2]])
+def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Bytes of an amount of memory with its unit, such as `48GiB`; a usage error where it is no positive size."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmgt]?i?b?)", value.strip().lower())
+    size = int(float(match[1]) * _UNITS[match[2]]) if match is not None and match[2] in _UNITS else 0
+    if size <= 0:
+        raise click.BadParameter(f"{value!r} is not a size such as 48GiB", ctx, param)
+    return size
 
 
 @click.command("fit")
@@ -51,7 +46,9 @@ class MemorySize(click.ParamType):
     metavar="MACHINE",
     help="Profile, GPU name, TOML file or `here`; repeat to compare.  [default: here]",
 )
-@click.option("--gpu-memory", type=MemorySize(), metavar="SIZE", help="Memory of the device, instead of the profile's.")
+@click.option(
+    "--gpu-memory", callback=memory_size, metavar="SIZE", help="Memory of the device, instead of the profile's."
+)
 @click.option("--no-cache", is_flag=True, help="Trace the step again, and keep no trace.")
 @output_options
 def command(
@@ -66,7 +63,7 @@ def command(
     recipe = resolve_recipe(params["recipe"], changes_from(params))
     found = [find_machine(name, memory_bytes=gpu_memory) for name in machines]
     cache = TraceCache(None if no_cache else cache_folder())
-    records = fit(recipe, found, cache=cache, command=["sslbench", *sys.argv[1:]])
+    records = fit(recipe, found, cache=cache, command=arguments_of(click.get_current_context()))
     emit(records, format_=format_, output=output)
     click.get_current_context().exit(exit_code(records))
 

@@ -1,7 +1,8 @@
 """The largest batch that fits, from three traces instead of one for each candidate.
 
-The size of a storage is a polynomial in the batch: of degree 0 (parameters), 1 (activations) or 2 (the similarities of a
-contrastive loss). Three traces with the same events give the polynomials; the allocator is then replayed at any batch.
+The size of a storage is a polynomial in the batch: of degree 0 (parameters), 1 (activations) or 2 (the similarities of
+a contrastive loss). Three traces with the same events give the polynomials; the allocator is then replayed at any
+batch.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,8 @@ def _single(trace_at: Callable[[int], Trace], machine: Machine) -> int:
 class SizeModel:
     """Storage sizes and events of a recipe at any batch.
 
-    Where the three traces differ in more than sizes (a step that takes another road at another batch), every batch is traced.
+    Where the three traces differ in more than sizes (the step takes another road at another batch), every batch is
+    traced.
     """
 
     def __init__(self, trace_at: Callable[[int], Trace], batch_size: int) -> None:

@@ -5,10 +5,10 @@ Every constant is named here with where it comes from.
 
 from collections import Counter
 from dataclasses import dataclass
-from math import erf, sqrt
+from math import erf, hypot, sqrt
 
-from sslbench.bench.record import Interval, Memory, Verdict
-from sslbench.bench.trace.allocator import CachingAllocator, OutOfDeviceMemory, replay
+from sslbench.bench.record import Memory, Verdict
+from sslbench.bench.trace.allocator import OutOfDeviceMemoryError, peak_bytes, replay
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 
@@ -18,8 +18,8 @@ GIB = 2**30
 CUDA_CONTEXT_BYTES = 600 * MIB
 """CUDA context with the kernels that a training step loads, outside the allocator (lazy loading, CUDA 11.7 and newer).
 
-0.47 GiB after the first tensor on an A100 (torch 2.1.1+cu121; stas00/ml-engineering, training/performance/README.md); 618 MiB
-after training GPT-2 on an A10G (huggingface/optimum-benchmark CI: device memory less the reserved peak).
+0.47 GiB after the first tensor on an A100 (torch 2.1.1+cu121; stas00/ml-engineering, training/performance/README.md);
+618 MiB after training GPT-2 on an A10G (huggingface/optimum-benchmark CI: device memory less the reserved peak).
 """
 CUDA_CONTEXT_SIGMA_BYTES = 100 * MIB
 """The two figures above and the 300 to 400 MB that PyTorch's maintainers name lie within two of these."""
@@ -63,43 +63,54 @@ def predict_memory(trace: Trace, machine: Machine) -> MemoryPrediction:
     """Peak memory of a trace on a machine and whether it fits."""
     sizes = [storage.size for storage in trace.storages]
     capacity, overhead = capacity_bytes(machine), overhead_bytes(machine)
-    peak = _replay_within(sizes, trace.events, capacity - overhead) or replay(sizes, trace.events)
-    cached = machine.device.kind != "cpu"
-    held = peak.peak_reserved_bytes if cached else peak.peak_allocated_bytes
-    sigma = _sigma_bytes(trace, machine, peak)
+    allocated, reserved = _peaks(sizes, trace.events, machine)
+    required = overhead + (allocated if reserved is None else reserved)
+    sigma = _sigma_bytes(trace, machine, allocated, reserved)
     probability = _probability(sizes, trace.events, machine, sigma)
-    verdict = _verdict(probability, overhead + held, machine)
-    upper = overhead + held + Z_90 * sigma
+    verdict = _verdict(probability, required, machine)
+    upper = required + Z_90 * sigma
     memory = Memory(
-        peak_allocated_bytes=peak.peak_allocated_bytes,
-        peak_reserved_bytes=peak.peak_reserved_bytes if cached else None,
+        peak_allocated_bytes=allocated,
+        peak_reserved_bytes=reserved,
         fixed_overhead_bytes=overhead,
-        required_bytes=overhead + held,
+        required_bytes=required,
         # A step that fits never holds more than there is: the allocator gives cached memory back first.
-        interval_bytes=(overhead + held - Z_90 * sigma, min(upper, capacity) if verdict == "fits" else upper),
+        interval_bytes=(required - Z_90 * sigma, min(upper, capacity) if verdict == "fits" else upper),
         capacity_bytes=capacity,
         breakdown=breakdown(trace),
     )
     return MemoryPrediction(memory, verdict, round(probability, 4))
 
 
-def _replay_within(sizes: list[int], events: tuple[int, ...], limit_bytes: float) -> CachingAllocator | None:
-    """The allocator after the events, or None where they do not fit in the limit."""
+def _peaks(sizes: list[int], events: tuple[int, ...], machine: Machine) -> tuple[int, int | None]:
+    """Allocated and reserved peaks, within the machine's memory where the step fits it; a CPU reserves nothing."""
+    if machine.device.kind == "cpu":
+        return peak_bytes(sizes, events), None
     try:
-        return replay(sizes, events, max(0, int(limit_bytes)))
-    except OutOfDeviceMemory:
-        return None
+        allocator = replay(sizes, events, _limit_bytes(machine))
+    except OutOfDeviceMemoryError:
+        allocator = replay(sizes, events)
+    return allocator.peak_allocated_bytes, allocator.peak_reserved_bytes
+
+
+def _limit_bytes(machine: Machine) -> int:
+    """What the allocator may hold of the machine's memory, by the central estimate."""
+    return max(0, capacity_bytes(machine) - overhead_bytes(machine))
 
 
 def _runs_within(sizes: list[int], events: tuple[int, ...], machine: Machine, limit_bytes: float) -> bool:
-    if machine.device.kind == "cpu":  # no segments: what is freed goes back to the system
-        return replay(sizes, events).peak_allocated_bytes <= limit_bytes
-    return _replay_within(sizes, events, limit_bytes) is not None
+    if machine.device.kind == "cpu":
+        return peak_bytes(sizes, events) <= limit_bytes
+    try:
+        replay(sizes, events, max(0, int(limit_bytes)))
+    except OutOfDeviceMemoryError:
+        return False
+    return True
 
 
 def _probability(sizes: list[int], events: tuple[int, ...], machine: Machine, sigma: float) -> float:
     """Probability that the step runs: how many sigma less (or more) memory would be the least that it runs in."""
-    limit = capacity_bytes(machine) - overhead_bytes(machine)
+    limit = _limit_bytes(machine)
     low, high = -4.0, 4.0
     if _runs_within(sizes, events, machine, limit - high * sigma):
         return 1.0
@@ -116,7 +127,7 @@ def _probability(sizes: list[int], events: tuple[int, ...], machine: Machine, si
 
 def fits(sizes: list[int], events: tuple[int, ...], machine: Machine) -> bool:
     """Whether storages of these sizes fit a machine, by the central estimate."""
-    return _runs_within(sizes, events, machine, capacity_bytes(machine) - overhead_bytes(machine))
+    return _runs_within(sizes, events, machine, _limit_bytes(machine))
 
 
 def capacity_bytes(machine: Machine) -> int:
@@ -150,16 +161,14 @@ def breakdown(trace: Trace) -> dict[str, int]:
     return {category: size for category, size in categories.most_common() if size}
 
 
-def _sigma_bytes(trace: Trace, machine: Machine, peak: CachingAllocator) -> float:
-    if machine.device.kind == "cpu":
-        return sqrt((CPU_SIGMA * peak.peak_allocated_bytes) ** 2 + CPU_BASELINE_SIGMA_BYTES**2)
+def _sigma_bytes(trace: Trace, machine: Machine, allocated: int, reserved: int | None) -> float:
+    if reserved is None:
+        return hypot(CPU_SIGMA * allocated, CPU_BASELINE_SIGMA_BYTES)
     convolves = any("convolution" in kind.name for kind in trace.kinds)
     share = CONVOLUTION_SIGMA if convolves else ALLOCATED_SIGMA
     if machine.device.kind != "cuda":
         share *= 2  # other vendors' kernels are not CUDA's
-    cached = peak.peak_reserved_bytes - peak.peak_allocated_bytes
-    parts = (share * peak.peak_allocated_bytes, FRAGMENTATION_SIGMA * cached, CUDA_CONTEXT_SIGMA_BYTES)
-    return sqrt(sum(part**2 for part in parts))
+    return hypot(share * allocated, FRAGMENTATION_SIGMA * (reserved - allocated), CUDA_CONTEXT_SIGMA_BYTES)
 
 
 def _verdict(probability: float, required: int, machine: Machine) -> Verdict:

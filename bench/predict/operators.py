@@ -22,24 +22,26 @@ OperatorClass = Literal[
 _GEMMS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation")
 _COPIES = ("_to_copy", "clone", "copy_", "cat", "stack", "contiguous", "constant_pad_nd", "index_select")
 _FEW_CHANNELS = 4
+_BY_PART: dict[str, OperatorClass] = {
+    "attention": "attention",
+    "softmax": "softmax",
+    "batch_norm": "batch normalisation",
+    "layer_norm": "layer normalisation",
+    "group_norm": "layer normalisation",
+    "rms_norm": "layer normalisation",
+}
 
 
 def classify(kind: OperatorKind) -> OperatorClass:
     """The class of an operator with its shapes."""
     name = kind.name.removeprefix("aten.").partition(".")[0]
-    if "convolution" in name or name.startswith(("cudnn_convolution", "mkldnn_convolution")):
+    if "convolution" in name:
         return _convolution(kind, backward="backward" in name)
     if name in _GEMMS:
         return "matrix product"
-    if "attention" in name:
-        return "attention"
-    if "softmax" in name:
-        return "softmax"
-    if "batch_norm" in name:
-        return "batch normalisation"
-    if name.startswith(("native_layer_norm", "native_group_norm", "_fused_rms_norm")):
-        return "layer normalisation"
-    return "copy" if name in _COPIES else "pointwise"
+    if name in _COPIES:
+        return "copy"
+    return next((kind_of for part, kind_of in _BY_PART.items() if part in name), "pointwise")
 
 
 def _convolution(kind: OperatorKind, *, backward: bool) -> OperatorClass:

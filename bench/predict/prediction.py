@@ -25,9 +25,7 @@ def predict(trace: Trace, machine: Machine) -> Prediction:
     memory = predict_memory(trace, machine)
     seconds = predict_time(trace, machine)
     rate = None if trace.batch_size is None else trace.batch_size / seconds.step_seconds
-    time = Time(
-        step_seconds=seconds.step_seconds, interval_seconds=seconds.interval_seconds, samples_per_second=rate
-    )
+    time = Time(step_seconds=seconds.step_seconds, interval_seconds=seconds.interval_seconds, samples_per_second=rate)
     return Prediction(memory.memory, time, work_of(trace), memory.verdict, memory.probability_fits)
 
 

@@ -1,9 +1,10 @@
 """Step time from a trace and a machine: a roofline for every operator, with the efficiency that its class reaches.
 
-An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic, rounded off
-where both count. The multipliers (a, b) of each class were fitted on the published inference throughput of half of 256 timm
-models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1). Layer normalisation, copies and the two tensor-core
-constants are physical estimates, checked against the published step times of BERT on an A100 (docs/accuracy.md).
+An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic,
+rounded off where both count. The multipliers (a, b) of each class were fitted on the published inference throughput of
+half of 256 timm models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1). Layer normalisation,
+copies and the two tensor-core constants are physical estimates, checked against the published step times of BERT on an
+A100 (docs/accuracy.md).
 """
 
 from collections import defaultdict
@@ -31,8 +32,9 @@ MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
 """(compute, bytes): how many times its ideal time an operator of the class takes."""
 ROUNDING = 3.0
 FULL_RATE_TENSOR_CORES = 1.3
-"""Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to 0.87 of
-the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate (tests/data/achieved_matmul.csv)."""
+"""Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to
+0.87 of the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate
+(tests/data/achieved_matmul.csv)."""
 TILE_FILL_SECONDS = 1.6e-6
 """Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic."""
 TILE_FLOPS_PER_K = 2 * 128 * 128

@@ -3,7 +3,8 @@
 Sizes and rules are those of c10/cuda/CUDACachingAllocator.cpp (one stream, default settings).
 https://github.com/pytorch/pytorch/blob/v2.7.0/c10/cuda/CUDACachingAllocator.cpp
 
-Known limitations: several streams, `max_split_size_mb`, `roundup_power2_divisions` and garbage collection are not modelled.
+Known limitations: several streams, `max_split_size_mb`, `roundup_power2_divisions` and garbage collection are not
+modelled.
 """
 
 from bisect import bisect_left, insort
@@ -20,7 +21,7 @@ MIN_LARGE_BYTES = 10 << 20
 ROUND_LARGE_BYTES = 2 << 20
 
 
-class OutOfDeviceMemory(Exception):
+class OutOfDeviceMemoryError(Exception):
     """The allocator needs more than its limit, even after giving back what it caches."""
 
 
@@ -54,7 +55,7 @@ class CachingAllocator:
         """Address of a new block of at least `size` bytes; None for an empty request.
 
         Raises:
-            OutOfDeviceMemory: no segment can be had within the limit.
+            OutOfDeviceMemoryError: no segment can be had within the limit.
         """
         if size == 0:
             return None
@@ -117,7 +118,7 @@ class CachingAllocator:
         if self.limit_bytes is not None and self.reserved_bytes + size > self.limit_bytes:
             self._release_cached()
             if self.reserved_bytes + size > self.limit_bytes:
-                raise OutOfDeviceMemory
+                raise OutOfDeviceMemoryError
         address = self._next_address
         self._next_address += size + LARGE_SEGMENT_BYTES  # never adjacent: segments do not coalesce
         self._blocks[address] = _Block(size, small, None, None)
@@ -152,7 +153,7 @@ def replay(sizes: list[int], events: Iterable[int], limit_bytes: int | None = No
     """Run a trace's events (`i` allocates `sizes[i]`, `~i` frees it) and return the allocator with its peaks.
 
     Raises:
-        OutOfDeviceMemory: the events do not fit in `limit_bytes`.
+        OutOfDeviceMemoryError: the events do not fit in `limit_bytes`.
     """
     allocator = CachingAllocator(limit_bytes)
     addresses: dict[int, int | None] = {}
@@ -162,3 +163,15 @@ def replay(sizes: list[int], events: Iterable[int], limit_bytes: int | None = No
         else:
             allocator.free(addresses.pop(~event))
     return allocator
+
+
+def peak_bytes(sizes: list[int], events: Iterable[int]) -> int:
+    """Most bytes alive at one time, without an allocator's rounding: what a CPU's tensors hold."""
+    current = peak = 0
+    for event in events:
+        if event >= 0:
+            current += sizes[event]
+            peak = max(peak, current)
+        else:
+            current -= sizes[~event]
+    return peak

@@ -1,8 +1,8 @@
 """CUDA's autocast policy for tensors that C++ sees on the meta device.
 
 The lists are those of aten/src/ATen/autocast_mode.h (AT_FORALL_LOWER_PRECISION_FP, AT_FORALL_FP32,
-AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE). Kernels are registered on the dispatch key AutocastPrivateUse1, which no
-CUDA or CPU build uses, and the key is switched on while `torch.autocast("cuda")` is.
+AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE). Kernels are registered on the dispatch key AutocastPrivateUse1, which
+no CUDA or CPU build uses, and the key is switched on while `torch.autocast("cuda")` is.
 https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/autocast_mode.h
 """
 
@@ -14,27 +14,42 @@ import torch
 from torch._C import DispatchKey, DispatchKeySet
 
 _KEY = "AutocastPrivateUse1"
-_DISPATCH_KEY = DispatchKey.AutocastPrivateUse1
+_DISPATCH_KEY = DispatchKey.AutocastPrivateUse1  # type: ignore[attr-defined]  # missing in the stubs
 _KEY_SET = DispatchKeySet(_DISPATCH_KEY)
 
-LOWER_PRECISION = """
-_convolution.deprecated _convolution conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d.input
-conv_transpose3d.input convolution prelu addmm addmv addr matmul einsum mm mv linalg_vecdot linear addbmm baddbmm bmm
-chain_matmul linalg_multi_dot _scaled_dot_product_flash_attention scaled_dot_product_attention
-""".split()
-FP32 = """
-acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar pow.Tensor_Tensor
-pow.Scalar softplus layer_norm native_layer_norm rms_norm group_norm frobenius_norm.dim nuclear_norm nuclear_norm.dim
-cosine_similarity poisson_nll_loss cosine_embedding_loss nll_loss nll_loss_nd nll_loss2d hinge_embedding_loss kl_div l1_loss
-smooth_l1_loss huber_loss mse_loss margin_ranking_loss multilabel_margin_loss soft_margin_loss triplet_margin_loss
-multi_margin_loss binary_cross_entropy_with_logits dist pdist cdist renorm logsumexp upsample_nearest1d
-upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d _upsample_bilinear2d_aa upsample_trilinear3d
-upsample_bicubic2d _upsample_bicubic2d_aa
-""".split()
-FP32_UNLESS_ASKED = (
-    "prod prod.dim_int softmax.int log_softmax.int cumprod cumsum linalg_vector_norm sum sum.dim_IntList".split()
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+LOWER_PRECISION = _names(
+    """
+    _convolution.deprecated _convolution conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d.input
+    conv_transpose3d.input convolution prelu addmm addmv addr matmul einsum mm mv linalg_vecdot linear addbmm
+    baddbmm bmm chain_matmul linalg_multi_dot _scaled_dot_product_flash_attention scaled_dot_product_attention
+    """
 )
-PROMOTE = "addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack".split()
+FP32 = _names(
+    """
+    acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar
+    pow.Tensor_Tensor pow.Scalar softplus layer_norm native_layer_norm rms_norm group_norm frobenius_norm.dim
+    nuclear_norm nuclear_norm.dim cosine_similarity poisson_nll_loss cosine_embedding_loss nll_loss nll_loss_nd
+    nll_loss2d hinge_embedding_loss kl_div l1_loss smooth_l1_loss huber_loss mse_loss margin_ranking_loss
+    multilabel_margin_loss soft_margin_loss triplet_margin_loss multi_margin_loss binary_cross_entropy_with_logits
+    dist pdist cdist renorm logsumexp upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d
+    upsample_bilinear2d _upsample_bilinear2d_aa upsample_trilinear3d upsample_bicubic2d _upsample_bicubic2d_aa
+    """
+)
+FP32_UNLESS_ASKED = _names(
+    """
+    prod prod.dim_int softmax.int log_softmax.int cumprod cumsum linalg_vector_norm sum sum.dim_IntList
+    """
+)
+PROMOTE = _names(
+    """
+    addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack
+    """
+)
 
 
 class _Policy:
@@ -131,7 +146,7 @@ def _any_fp32(values: Any) -> bool:
     )
 
 
-def _register(library: torch.library.Library, names: list[str], wrap: Callable[[Any], Callable[..., Any]]) -> None:
+def _register(library: Any, names: tuple[str, ...], wrap: Callable[[Any], Callable[..., Any]]) -> None:
     for name in names:
         packet_name, _, overload = name.partition(".")
         packet = getattr(torch.ops.aten, packet_name, None)
@@ -144,8 +159,8 @@ def _register(library: torch.library.Library, names: list[str], wrap: Callable[[
 def cuda_autocast_policy() -> Iterator[None]:
     """While active, `torch.autocast("cuda")` casts as on CUDA."""
     policy = _Policy()
-    library = torch.library.Library("aten", "IMPL")
-    fallthrough = torch.library.Library("_", "IMPL")
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]  # torch's own
+    fallthrough: Any = torch.library.Library("_", "IMPL")  # type: ignore[no-untyped-call]  # torch's own
     set_enabled, clear_cache = torch.set_autocast_enabled, torch.clear_autocast_cache
 
     def set_autocast_enabled(device: Any, enabled: bool | None = None) -> None:

@@ -1,7 +1,7 @@
 """Traces kept on disk: a second question about the same step is answered without importing torch.
 
-A trace is found by everything that it depends on: the recipe, the target, the libraries' versions and sslbench's own code. The
-folder may be deleted at any time.
+A trace is found by everything that it depends on: the recipe, the target, the libraries' versions and sslbench's own
+code. The folder may be deleted at any time.
 """
 
 import hashlib
@@ -94,7 +94,9 @@ def _version(name: str) -> str:
 
 def _code_stamps() -> list[Any]:
     """Size and time of change of our own files that make a trace."""
-    files = [path for place in _CODE for path in ([_ROOT / place] if place.endswith(".py") else _ROOT.glob(f"{place}/**/*"))]
+    files = [
+        path for place in _CODE for path in ([_ROOT / place] if place.endswith(".py") else _ROOT.glob(f"{place}/**/*"))
+    ]
     return sorted(
         (str(path.relative_to(_ROOT)), path.stat().st_size, path.stat().st_mtime_ns)
         for path in files

@@ -1,9 +1,10 @@
 """The kernels that CUDA chooses where a CPU-only torch would take another road.
 
-Registered for the meta device while a CUDA trace runs: attention, batch norm, dropout, softmax. Each entry says what CUDA does.
+Registered for the meta device while a CUDA trace runs: attention, batch norm, dropout, softmax. Each entry says what
+CUDA does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,7 @@ _aten = torch.ops.aten
 _HALF = (torch.float16, torch.bfloat16)
 FLASH_MAX_HEAD_SIZE = 256
 FLASH_MIN_CAPABILITY = (8, 0)
-# cuBLAS's workspace for one handle and stream lies in the caching allocator (:4096:2:16:8, on Hopper and sm_100 :4096:8).
+# cuBLAS's workspace for one handle and stream lies in the caching allocator (:4096:2:16:8; :4096:8 from sm_90 on).
 # https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/cuda/CublasHandlePool.cpp
 # torch.cuda.memory_allocated() after a 1x1 Linear is 8519680: https://github.com/pytorch/pytorch/issues/95668
 CUBLAS_BYTES = 2 * 4096 * 1024 + 8 * 16 * 1024
@@ -26,7 +27,7 @@ GEMMS = frozenset(
 @contextmanager
 def cuda_kernels(capability: tuple[int, int]) -> Iterator[None]:
     """While active, composite operators on meta tensors decompose as on a GPU of this compute capability."""
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]  # torch's own
     try:
         for name, kernel in {
             "scaled_dot_product_attention": _attention(capability),
@@ -49,20 +50,18 @@ def _dropout(x: torch.Tensor, p: float, train: bool) -> torch.Tensor:
     return result
 
 
-def _softmax(kernel: Any) -> Any:
+def _softmax(kernel: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Half input with an fp32 result is converted inside the kernel on CUDA, without an fp32 copy of the input."""
 
     def softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         if dtype == torch.float32 and x.dtype == torch.float16:
-            result: torch.Tensor = kernel(x, dim, True)
-            return result
-        result = kernel(x if dtype is None else x.to(dtype), dim, False)
-        return result
+            return kernel(x, dim, True)
+        return kernel(x if dtype is None else x.to(dtype), dim, False)
 
     return softmax
 
 
-def _batch_norm(
+def _batch_norm(  # noqa: PLR0917 - the operator's own signature
     x: torch.Tensor,
     weight: torch.Tensor | None,
     bias: torch.Tensor | None,
@@ -85,20 +84,20 @@ def _batch_norm(
     ):
         channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
         dense = x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-        args = (dense, weight, bias, running_mean, running_var, training, momentum, eps)
-        result: torch.Tensor = _aten.cudnn_batch_norm.default(*args)[0]
-        return result
-    result = _aten.native_batch_norm.default(x, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+        out = _aten.cudnn_batch_norm.default(dense, weight, bias, running_mean, running_var, training, momentum, eps)
+    else:
+        out = _aten.native_batch_norm.default(x, weight, bias, running_mean, running_var, training, momentum, eps)
+    result: torch.Tensor = out[0]
     return result
 
 
-def _attention(capability: tuple[int, int]) -> Any:
+def _attention(capability: tuple[int, int]) -> Callable[..., torch.Tensor]:
     """`scaled_dot_product_attention` as sdp_utils.cpp chooses: flash, else memory-efficient, else the plain formula.
 
     https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/transformers/cuda/sdp_utils.cpp
     """
 
-    def attention(
+    def attention(  # noqa: PLR0917 - the operator's own signature
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
@@ -130,7 +129,7 @@ def _attention(capability: tuple[int, int]) -> Any:
     return attention
 
 
-def _flash(
+def _flash(  # noqa: PLR0917 - as the operator's
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float, is_causal: bool, scale: float | None
 ) -> torch.Tensor:
     """Flash attention; head sizes are padded to a multiple of 8 (`pad_last_dim`)."""
@@ -144,7 +143,7 @@ def _flash(
     return out[..., :head_size] if padding else out
 
 
-def _efficient(
+def _efficient(  # noqa: PLR0917 - as the operator's
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -178,8 +177,8 @@ class CudaKernels:
     def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
         """Bytes that the kernel allocates and frees inside, in order.
 
-        Flash attention's backward accumulates dq in fp32 and keeps the row sums of dO * O, both padded to 128 rows and 32
-        columns (mha_bwd in flash_api.cpp: `dq_accum`, `softmax_d`).
+        Flash attention's backward accumulates dq in fp32 and keeps the row sums of dO * O, both padded to 128 rows and
+        32 columns (mha_bwd in flash_api.cpp: `dq_accum`, `softmax_d`).
         https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp
         """
         if name == "aten._scaled_dot_product_flash_attention_backward.default":

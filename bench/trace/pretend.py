@@ -14,7 +14,14 @@ from sslbench.bench.trace.cuda_kernels import cuda_kernels
 from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor
 
 _DONE_BY_NOTHING = (
-    "synchronize empty_cache set_rng_state manual_seed manual_seed_all set_device init _lazy_init".split()
+    "synchronize",
+    "empty_cache",
+    "set_rng_state",
+    "manual_seed",
+    "manual_seed_all",
+    "set_device",
+    "init",
+    "_lazy_init",
 )
 
 
@@ -100,7 +107,7 @@ def _inference_mode(enabled: bool) -> Any:
 
 @contextmanager
 def _fast_optimizers() -> Iterator[None]:
-    """Optimizers take the multi-tensor path only for tensor types that they know; the traced ones stand for real ones."""
+    """Optimizers take the multi-tensor path only for tensor types that they know; the traced ones are added."""
     known = torch_optimizer._foreach_supported_types
     added = [TracedTensor, TracedDeviceTensor]
     known.extend(added)

@@ -47,7 +47,7 @@ class Kernels(Protocol):
         """Bytes that the library behind an operator keeps for a thread from its first use; 0: none."""
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Records storages and operators while it is active.
 
     Args:
@@ -56,7 +56,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, target: Target, kernels: Kernels) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.target = target
         self.cxx_device = META if target == "cuda" else torch.device("cpu")
         self.device = torch.device("cuda", 0) if target == "cuda" else torch.device("cpu")
@@ -66,6 +66,8 @@ class Recorder(TorchDispatchMode):
         """Size, phase, module and operator of every storage."""
         self.calls: list[Call] = []
         self.kinds: dict[OperatorKind, int] = {}
+        self.parameters: dict[int, int] = {}
+        """Elements of every `nn.Parameter` made, by its storage."""
         self.changed: set[int] = set()
         """Storages that an operator of the step changed in place."""
         self.tf32 = (False, True)
@@ -148,7 +150,7 @@ class Recorder(TorchDispatchMode):
         return device is None or torch.device(device).type not in ("cuda", "meta")
 
     def _real(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run on the host; a large factory of a CUDA target is recorded as a host tensor, so that no memory is taken."""
+        """Run on the host; a large factory of a CUDA target becomes a host tensor without data: it takes no memory."""
         if self.target == "cuda" and "device" in kwargs and not _any_tensor(args):
             size = func(*args, **{**kwargs, "device": META, "pin_memory": None, **_no_generator(kwargs)})
             if isinstance(size, torch.Tensor) and size.untyped_storage().nbytes() > REAL_HOST_BYTES:
@@ -315,7 +317,7 @@ def _call_key(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return (*key, tuple([(name, _key(arg, number)) for name, arg in kwargs.items()])) if kwargs else key
 
 
-def _key(arg: Any, number: type | None) -> Any:
+def _key(arg: Any, number: type | None) -> Any:  # noqa: PLR0911 - one line a type
     kind = type(arg)
     if isinstance(arg, TracedTensor):
         return arg._spec

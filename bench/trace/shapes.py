@@ -1,7 +1,7 @@
 """What an operator's call makes, found once for each combination of operator and argument shapes.
 
-The operator runs on meta tensors (shapes without data); from what comes back follows, for every output, whether it is new
-storage, a view of an input, an input itself, or another output's storage. That recipe is replayed for later calls.
+The operator runs on meta tensors (shapes without data); from what comes back follows, for every output, whether it is
+new storage, a view of an input, an input itself, or another output's storage. That recipe is replayed for later calls.
 """
 
 import math
@@ -132,14 +132,14 @@ class _MetaCall:
             base = self.storages[id(block)] = torch.empty(block.size, dtype=torch.uint8, device=META)
             self.storage_paths[_storage_key(base)] = path
         meta = torch.empty(0, dtype=dtype, device=META)
-        meta.set_(base.untyped_storage(), offset, shape, strides)  # type: ignore[call-overload]
+        meta.set_(base.untyped_storage(), offset, shape, strides)
         self.tensor_paths[id(meta)] = path
         self.inputs.append(meta)
         return meta
 
 
 def _storage_key(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # identity of the storage
+    return int(tensor.untyped_storage()._cdata)  # identity of the storage
 
 
 def infer(
@@ -195,19 +195,23 @@ def _touched(spec: Spec) -> int:
 def _run(func: Any, call: _MetaCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return func(*call.args, **call.kwargs)
-    except NotImplementedError:
+    except NotImplementedError as error:
         from torch._decomp import decomposition_table  # noqa: PLC0415 - rare, and slow to import
 
         if func in decomposition_table:
             return decomposition_table[func](*call.args, **call.kwargs)
+        if not _is_in_place(func._schema):
+            raise error from None
         return _in_place(func, call, args, kwargs)
+
+
+def _is_in_place(schema: Any) -> bool:
+    return schema.is_mutable and all(ret.alias_info is not None for ret in schema.returns)
 
 
 def _in_place(func: Any, call: _MetaCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The result of a purely in-place operator that has no meta kernel: its first changed argument, or nothing."""
     schema = func._schema
-    if not schema.is_mutable or any(ret.alias_info is None for ret in schema.returns):
-        raise
     if not schema.returns:
         return None
     return pick(call.args, call.kwargs, next(_written(schema, args, kwargs))[:1])

@@ -3,7 +3,7 @@
 import copy
 import math
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -34,7 +34,7 @@ class Block:
 
 def spec_of(tensor: torch.Tensor, *, host: bool = False) -> Spec:
     """The spec of a real or meta tensor."""
-    return (tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset(), host)
+    return (tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), host)
 
 
 def is_dense(spec: Spec) -> bool:
@@ -53,6 +53,13 @@ def bytes_of(spec: Spec) -> int:
     return int(spec[0].itemsize * math.prod(spec[1]))
 
 
+class Recording(AbstractContextManager[Any], Protocol):
+    """What a tensor knows of the mode that records it."""
+
+    parameters: dict[int, int]
+    """Elements by storage, of every `nn.Parameter`."""
+
+
 class TracedTensor(torch.Tensor):
     """A tensor of the target device without data.
 
@@ -61,7 +68,7 @@ class TracedTensor(torch.Tensor):
     """
 
     __slots__ = ()
-    recorder: ClassVar[AbstractContextManager[Any] | None] = None
+    recorder: ClassVar["Recording | None"] = None
     """The mode that records, while a trace runs."""
     _block: Block
     _spec: Spec
@@ -82,8 +89,8 @@ class TracedTensor(torch.Tensor):
         return tensor
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Operators come here, not to the mode, where torch has taken the mode off for a while (a kernel written in Python).
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        # Operators come here, not to the mode, where torch has taken the mode off for a while (a kernel in Python).
         if cls.recorder is None:
             raise RuntimeError(f"a tensor of a trace was used outside it, by {func}")
         with cls.recorder:
@@ -121,10 +128,22 @@ class TracedTensor(torch.Tensor):
         return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined]
 
     @data.setter
-    def data(self, value: "TracedTensor") -> None:
+    def data(self, value: Any) -> None:
         # C++ swaps the implementation below the wrapper; the shadow has to follow.
         torch.Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
         self._spec, self._block, self._device = value._spec, value._block, value._device
+        self._is_param = self._is_param
+
+    @property
+    def _is_param(self) -> bool:
+        """Whether it is an `nn.Parameter`: torch sets this on tensor subclasses instead of changing their class."""
+        return bool(self.__dict__.get("parameter", False))
+
+    @_is_param.setter
+    def _is_param(self, value: bool) -> None:
+        self.__dict__["parameter"] = value
+        if value and TracedTensor.recorder is not None:
+            TracedTensor.recorder.parameters[self._block.index] = self.numel()
 
 
 class TracedDeviceTensor(TracedTensor):

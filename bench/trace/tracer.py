@@ -9,6 +9,7 @@ import traceback
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from sslbench.bench.trace.tracker import Tracker
 
 Step = Callable[[], object]
 DEFAULT_CAPABILITY = (8, 0)
+_NOT_THE_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
 
 
 def trace_step(
@@ -49,7 +51,9 @@ def trace_step(
     with _recording(recorder, tracker, capability), _explained():
         step = build(recorder.device, **parameters)
         if not callable(step):
-            raise TraceError(f"the factory returned {type(step).__name__}, expected the step: a function without arguments")
+            raise TraceError(
+                f"the factory returned {type(step).__name__}, expected the step: a function without arguments"
+            )
         tracker.built()
         for number in range(2):
             marks.append(len(recorder.events))
@@ -103,14 +107,15 @@ def _explained() -> Iterator[None]:
     except Exception as error:
         frame = _culprit(error)
         message = " ".join(str(error).split()) or "no message"
-        raise TraceError(f"the step failed on tensors without data: {type(error).__name__}: {message}{frame}") from error
+        raise TraceError(
+            f"the step failed on tensors without data: {type(error).__name__}: {message}{frame}"
+        ) from error
 
 
 def _culprit(error: Exception) -> str:
-    """The innermost line outside torch and sslbench."""
+    """The innermost line outside torch and the tracer."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = frame.filename.replace("\\", "/")
-        if "/torch/" not in path and "/bench/trace/" not in path and not path.startswith("<"):
+        if not frame.filename.startswith((*_NOT_THE_USERS, "<")):
             return f" (at {frame.filename}:{frame.lineno}: {frame.line})"
     return ""
 

@@ -48,17 +48,14 @@ class Tracker:
             yield
 
     def built(self) -> None:
-        """Model and optimizer exist: note parameters and buffers, which moves between devices may have replaced."""
-        counted: set[int] = set()
+        """Model and optimizer exist: note which storages are parameters and buffers, after moves between devices."""
+        gone = {~event for event in self.recorder.events if event < 0}
+        for index, elements in self.recorder.parameters.items():
+            if index >= 0 and index not in gone:
+                self.roles[index] = "parameter"
+                self.parameter_elements += elements
         for module in self._known:
-            for parameter in module._parameters.values():
-                index = _index(parameter)
-                if parameter is not None and index is not None and index not in counted:
-                    counted.add(index)
-                    self.parameter_elements += parameter.numel()
-                    self.roles[index] = "parameter"
-            for buffer in module._buffers.values():
-                self._note(buffer, "buffer")
+            self._note_buffers(module)
 
     def gradients(self) -> None:
         """Note the gradients that exist now (for a step that has no optimizer)."""
@@ -107,6 +104,12 @@ class Tracker:
         for path, module in root.named_modules():
             name = f"{type(root).__name__}.{path}" if path else type(root).__name__
             self._paths[id(module)] = self.modules.setdefault(name, len(self.modules))
+            self._known.add(module)  # copies of modules are made without registration
+            self._note_buffers(module)
+
+    def _note_buffers(self, module: torch.nn.Module) -> None:
+        for buffer in module._buffers.values():
+            self._note(buffer, "buffer")
 
     def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         for parameter in _parameters(optimizer):
@@ -139,5 +142,3 @@ def _index(tensor: Any) -> int | None:
 def _parameters(optimizer: Optimizer) -> Iterator[torch.Tensor]:
     for group in optimizer.param_groups:
         yield from group["params"]
-
-
