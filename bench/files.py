@@ -7,6 +7,16 @@ from pathlib import Path
 from sslbench.bench.errors import OutputError
 
 
+def check_writable(path: Path) -> None:
+    """Minutes of measuring are not lost to a misspelt folder.
+
+    Raises:
+        OutputError: the file's folder is missing or may not be written to.
+    """
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: cannot be written: {path.parent} is no folder that you may write to")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary neighbour, then renamed.
 

@@ -134,11 +134,12 @@ def _verdicts(groups: Sequence[PredictionGroup]) -> str:
 def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Iterator[ComparisonRow]:
     for measurement in measured:
         for prediction in predicted:
-            if _step_key(prediction) == _step_key(measurement):
+            if step_key(prediction) == step_key(measurement):
                 yield from _compare(prediction, measurement)
 
 
-def _step_key(record: Record) -> tuple[object, ...]:
+def step_key(record: Record) -> tuple[object, ...]:
+    """What a prediction and a measurement share if they are of one step on one machine and backend."""
     recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper"}), sort_keys=True)
     return recipe, record.machine.name, record.machine.device_count, record.backend
 

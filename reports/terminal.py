@@ -12,7 +12,7 @@ from sslbench.reports.report_view import PredictionGroup, build_report
 from sslbench.reports.view import MeasurementView, PredictionView, verdict_line
 from sslbench.reports.words import NOT_KNOWN, RecipeLabel
 
-_STYLES = {
+VERDICT_STYLES = {
     "fits": "bold green",
     "tight": "bold yellow",
     "spills": "bold magenta",
@@ -69,7 +69,7 @@ def _full(view: PredictionView, console: Console) -> RenderableType:
 
 def _verdict(view: PredictionView) -> Text:
     text = Text(verdict_line(view))
-    text.stylize(_STYLES[view.verdict.key], 0, len(view.verdict.word))
+    text.stylize(VERDICT_STYLES[view.verdict.key], 0, len(view.verdict.word))
     return text
 
 
@@ -101,7 +101,7 @@ def _machines(group: PredictionGroup) -> Table:
     for view in group.predictions:
         table.add_row(
             Text(view.machine_name),
-            Text(view.verdict.word, _STYLES[view.verdict.key]),
+            Text(view.verdict.word, VERDICT_STYLES[view.verdict.key]),
             _short(view.memory.replace(" of ", "/")),
             view.probability or "?",
             _short(view.step_time),

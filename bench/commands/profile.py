@@ -1,16 +1,13 @@
 """`sslbench profile`: measure a recipe's step on this machine."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
 from sslbench.bench.commands.output import emit
+from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED, default_backend
 from sslbench.bench.measure.manager import measure
@@ -29,6 +26,7 @@ from sslbench.bench.resolve import resolve_recipe
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     recipe: str,
     backend: Backend | None,
@@ -51,7 +49,7 @@ def command(
     if backend is None:
         backend = default_backend()
         arguments += ["--backend", backend]
-    with _progress(f"{chosen.name} on {backend}") as progress:
+    with step_progress(f"{chosen.name} on {backend}") as progress:
         record = measure(
             chosen,
             backend=backend,
@@ -63,21 +61,3 @@ def command(
             progress=progress,
         )
     emit([record], format_=format_, output=output)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr if that is a terminal; it redraws only when told of a step, never while one is timed."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(title, total=None)
-        bar.refresh()
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, refresh=True)
-
-        yield show
