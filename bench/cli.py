@@ -67,7 +67,7 @@ def main() -> None:
     try:
         result = cli.main(prog_name="sslbench", standalone_mode=False)  # an exit code where a command called ctx.exit
     except click.ClickException as error:
-        error.show()
+        click.echo(f"sslbench: {' '.join(error.format_message().split())}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)
     except (click.Abort, KeyboardInterrupt):
         click.echo("sslbench: interrupted", err=True)

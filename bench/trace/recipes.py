@@ -2,7 +2,7 @@
 
 import torch
 
-from sslbench.bench.build import build_step
+from sslbench.bench.build import step_builder
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.events import Target, Trace
 from sslbench.bench.trace.tracer import Step, trace_step
@@ -16,9 +16,10 @@ def trace_recipe(recipe: Recipe, target: Target, capability: tuple[int, int]) ->
         RecipeError: the step cannot be built.
         TraceError: the step cannot run on tensors without data.
     """
+    on_device = step_builder(recipe)  # imports model code and the user's file before torch pretends to have a GPU
 
     def build(device: torch.device, batch_size: int | None) -> Step:
         with no_init():
-            return build_step(recipe.model_copy(update={"batch_size": batch_size}), device)
+            return on_device(device)
 
     return trace_step(build, target, capability=capability, batch_size=recipe.batch_size)

@@ -1,8 +1,8 @@
 """Traced peaks against torch.cuda.max_memory_allocated that others measured and published.
 
 Source: Hugging Face's tables of attention back ends, made with a script that runs `zero_grad()` and
-`logits.sum().backward()` on half-precision weights without an optimizer step. In that set-up BERT's decoder has its own copy of the word
-embeddings.
+`logits.sum().backward()` on half-precision weights, without an optimizer step. In that set-up BERT's decoder has its own
+copy of the word embeddings.
 """
 
 import csv
