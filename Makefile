@@ -1,0 +1,68 @@
+# A fresh clone needs Python 3.11 or newer and make. Everything else goes into .venv; delete it to start over.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types imports wheel package clean
+
+help:
+	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
+	@echo 'make test    run the tests'
+	@echo 'make check   lint, types, import rules, packaging'
+	@echo 'make clean   delete what the others made, .venv too'
+
+demo: $(VENV)/.installed
+	$(BIN)/sslbench demo
+
+test: $(VENV)/.installed
+	$(BIN)/pytest
+
+check: lint imports types package
+
+lint: $(VENV)/.installed-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+imports: $(VENV)/.installed-check
+	$(BIN)/lint-imports
+
+# The folders are no importable package by themselves, so the types of the built wheel are checked.
+types: wheel
+	rm -rf build/types
+	$(PIP) install --quiet --no-deps --no-compile --target build/types dist/*.whl
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache \
+		-p sslbench.bench -p sslbench.hardware_profiles -p sslbench.kernels -p sslbench.reports
+
+package: wheel
+	SSLBENCH_DIST=dist $(BIN)/pytest -q tests/test_packaging.py
+	.ci/install-check $(abspath $(BIN)/python) dist/*.whl constraints.txt
+
+# The wheel is built from the sdist, as packagers do: what the sdist lacks, the wheel lacks.
+wheel: $(VENV)/.installed-check
+	rm -rf dist build
+	$(BIN)/python -P -m build --outdir dist . >/dev/null
+
+# The stamps are newer than what they were made from: a second run is instant, a changed dependency installs again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(INSTALL) --editable . --group test
+	@touch $@
+
+$(VENV)/.installed-check: $(VENV)/.installed
+	$(INSTALL) --group check
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "sslbench needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) -m venv failed. On Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+clean:
+	rm -rf $(VENV) build dist sslbench.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \
+		.benchmarks report.html report.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
