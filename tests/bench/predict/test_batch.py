@@ -1,4 +1,5 @@
 import pytest
+
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.batch import SizeModel, max_batch_size

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.memory import breakdown, capacity_bytes, predict_memory
 from sslbench.bench.resolve import resolve_recipe

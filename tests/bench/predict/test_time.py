@@ -1,11 +1,9 @@
 """Step times: laws that hold for every machine, and published times of BERT-base on an A100."""
 
-import csv
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.time import operator_seconds, predict_time

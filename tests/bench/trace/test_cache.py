@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import Call, OperatorKind, Storage, Trace
