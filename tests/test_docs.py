@@ -1,0 +1,82 @@
+"""The README shows what the commands print: run this file to write the blocks again, the tests compare them.
+
+A block is generated where a comment `<!-- $ sslbench ... -->` stands before it.
+"""
+
+import os
+import re
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sslbench.bench.cli import COMMANDS, cli
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+BLOCK = re.compile(r"<!-- \$ sslbench (?P<arguments>.*?) -->\n```text\n(?P<text>.*?)```\n", re.DOTALL)
+STEP = re.compile(r"```python\n(# my_step\.py\n.*?)```", re.DOTALL)
+WIDTH = 80
+
+
+def block(arguments):
+    """The comment and what the command prints, as it stands in the README."""
+    os.environ["COLUMNS"] = str(WIDTH)
+    result = CliRunner().invoke(cli, arguments.split(), terminal_width=WIDTH, prog_name="sslbench")
+    assert result.exit_code in (0, 1, 3), result.output
+    lines = [f"$ sslbench {arguments}", *(line.rstrip() for line in result.stdout.splitlines())]
+    return f"<!-- $ sslbench {arguments} -->\n```text\n" + "\n".join(lines) + "\n```\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the step of docs/recipes.md."""
+    monkeypatch.setenv("SSLBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    monkeypatch.chdir(tmp_path)
+    write_step(tmp_path)
+
+
+def write_step(folder):
+    (match,) = STEP.findall((ROOT / "docs" / "recipes.md").read_text("utf-8"))
+    (folder / "my_step.py").write_text(match, encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [match["arguments"] for match in BLOCK.finditer(README.read_text("utf-8"))])
+def test_the_readme_shows_what_is_printed(folder, arguments):
+    assert block(arguments) in README.read_text("utf-8"), "python tests/test_docs.py writes the README's blocks again"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_stands_in_the_readme(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    assert f"<!-- $ sslbench {name} --help -->" in README.read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "index.md"], ids=lambda page: page.name)
+def test_every_page_is_on_the_map(page):
+    assert f"({page.name})" in (ROOT / "docs" / "index.md").read_text("utf-8")
+
+
+def update():
+    """Write the README's blocks again."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        write_step(Path(folder))
+        text = BLOCK.sub(lambda match: block(match["arguments"]), README.read_text("utf-8"))
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    update()
