@@ -55,7 +55,7 @@ class CommandLine(click.Group):
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sslbench", prog_name="sslbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:  # noqa: ARG001 - read from the context by CommandLine.invoke
+def cli(debug: bool) -> None:
     """Will it run there, how fast does it run here, did it get worse?
 
     Predicts and measures the memory and time of self-supervised learning steps (BERT, SimCLR, ...).

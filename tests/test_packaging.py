@@ -6,7 +6,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pytest
 
@@ -27,9 +27,12 @@ DIST = os.environ.get("SSLBENCH_DIST")
 needs_dist = pytest.mark.skipif(DIST is None, reason="`make check` builds the distributions")
 
 
-def test_every_subpackage_is_listed():
-    packages = {".".join(("sslbench", *path.parent.parts)) for path in FILES if path.name == "__init__.py"}
-    assert set(SETUP["packages"]) == packages
+def package_of(path):
+    return ".".join(("sslbench", *path.parent.parts))
+
+
+def test_every_folder_is_listed():
+    assert sorted(SETUP["packages"]) == sorted({package_of(path) for path in FILES})
 
 
 def test_every_module_lies_in_a_package():
@@ -40,9 +43,8 @@ def test_every_module_lies_in_a_package():
 def test_every_data_file_is_listed():
     for path in FILES:
         if path.suffix != ".py":
-            patterns = SETUP["package-data"][f"sslbench.{path.parts[0]}"]
-            inside = PurePath(*path.parts[1:])
-            assert any(inside.match(pattern) for pattern in patterns), f"{path} would not be installed"
+            patterns = SETUP["package-data"][package_of(path)]
+            assert any(path.match(pattern) for pattern in patterns), f"{path} would not be installed"
 
 
 def test_packages_begin_with_a_docstring_alone():

@@ -3,6 +3,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sslbench.bench.commands.options import changes_from, output_options, parse_value, recipe_options
 
 
