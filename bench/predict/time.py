@@ -46,9 +46,9 @@ CPU_MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
 }
 """The same on a CPU whose peak is a measured matrix product: from torch's profiler on two cores of an EPYC 9004."""
 FRESH_BYTES = 32 * 2**20
-"""glibc gives blocks from this size on (the most that its threshold adapts to) back to the system at once, mallopt(3)."""
+"""glibc gives blocks of this size (the most that its threshold adapts to) back to the system at once (mallopt(3))."""
 FRESH_BYTES_PER_SECOND = 3e9
-"""Rate at which a system hands out zeroed 4 KiB pages as a kernel first writes to them (measured in a virtual machine)."""
+"""Rate at which a system hands out zeroed 4 KiB pages as a kernel first writes to them (measured on a virtual host)."""
 ROUNDING = 3.0
 FULL_RATE_TENSOR_CORES = 1.3
 """Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to
