@@ -10,6 +10,11 @@ OperatorClass = Literal[
     "grouped convolution",
     "depthwise convolution",
     "first convolution",
+    "convolution 1x1 backward",
+    "convolution backward",
+    "grouped convolution backward",
+    "depthwise convolution backward",
+    "first convolution backward",
     "matrix product",
     "attention",
     "softmax",
@@ -22,6 +27,13 @@ OperatorClass = Literal[
 _GEMMS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation")
 _COPIES = ("_to_copy", "clone", "copy_", "cat", "stack", "contiguous", "constant_pad_nd", "index_select")
 _FEW_CHANNELS = 4
+_BACKWARD: dict[OperatorClass, OperatorClass] = {
+    "convolution 1x1": "convolution 1x1 backward",
+    "convolution": "convolution backward",
+    "grouped convolution": "grouped convolution backward",
+    "depthwise convolution": "depthwise convolution backward",
+    "first convolution": "first convolution backward",
+}
 _BY_PART: dict[str, OperatorClass] = {
     "attention": "attention",
     "softmax": "softmax",
@@ -36,7 +48,7 @@ def classify(kind: OperatorKind) -> OperatorClass:
     """The class of an operator with its shapes."""
     name = kind.name.removeprefix("aten.").partition(".")[0]
     if "convolution" in name:
-        return _convolution(kind, backward="backward" in name)
+        return _BACKWARD[_convolution(kind, 1)] if "backward" in name else _convolution(kind, 0)
     if name in _GEMMS:
         return "matrix product"
     if name in _COPIES:
@@ -44,10 +56,9 @@ def classify(kind: OperatorKind) -> OperatorClass:
     return next((kind_of for part, kind_of in _BY_PART.items() if part in name), "pointwise")
 
 
-def _convolution(kind: OperatorKind, *, backward: bool) -> OperatorClass:
-    # convolution_backward(grad_output, input, weight, ...); convolution(input, weight, ...)
-    shapes = [shape for _, shape in kind.inputs]
-    x, weight = shapes[1:3] if backward else shapes[0:2]
+def _convolution(kind: OperatorKind, first: int) -> OperatorClass:
+    """Class of a convolution whose image is the input at `first`, followed by its weight."""
+    x, weight = (shape for _, shape in kind.inputs[first : first + 2])
     channels = x[1]
     groups = channels // weight[1] if weight[1] else 1
     if groups > 1:

@@ -1,64 +1,27 @@
 """Step time from a trace and a machine: a roofline for every operator, with the efficiency that its class reaches.
 
 An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic,
-rounded off where both count. The multipliers (a, b) of each class were fitted on the published inference throughput of
-half of 256 timm models on an RTX 3090 and an RTX 4090 (fp16 autocast, PyTorch 1.13 and 2.1). Layer normalisation,
-copies and the two tensor-core constants are physical estimates, checked against the published step times of BERT on an
-A100 (docs/accuracy.md).
+rounded off where both count. bench/predict/efficiency.py has the factors (a, b) of each class of operators.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 from math import exp
 
+from sslbench.bench.predict.efficiency import (
+    FRESH_BYTES,
+    FRESH_BYTES_PER_SECOND,
+    FULL_RATE_TENSOR_CORES,
+    KERNEL_FLOOR_SECONDS,
+    TILE_FILL_SECONDS,
+    TILE_FLOPS_PER_K,
+    multipliers,
+)
 from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype, inner_size
 from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, DType, Machine
 
-MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
-    "convolution 1x1": (1.6, 1.4),
-    "convolution": (1.1, 4.6),
-    "grouped convolution": (1.0, 4.3),
-    "depthwise convolution": (1.3, 2.8),
-    "first convolution": (9.5, 5.4),
-    "matrix product": (0.93, 1.9),
-    "attention": (2.3, 0.5),
-    "softmax": (0.0, 1.9),
-    "batch normalisation": (0.0, 0.36),
-    "layer normalisation": (0.0, 1.0),
-    "copy": (0.0, 1.0),
-    "pointwise": (0.0, 1.3),
-}
-"""(compute, bytes): how many times its ideal time an operator of the class takes on a GPU."""
-CPU_MULTIPLIERS: dict[OperatorClass, tuple[float, float]] = {
-    "convolution 1x1": (1.1, 1.0),
-    "convolution": (1.1, 1.0),
-    "grouped convolution": (1.5, 1.0),
-    "depthwise convolution": (4.0, 1.0),
-    "first convolution": (2.0, 1.0),
-    "matrix product": (1.2, 1.0),
-    "attention": (1.5, 1.0),
-    "softmax": (0.0, 1.5),
-    "batch normalisation": (0.0, 2.0),
-    "layer normalisation": (0.0, 1.5),
-    "copy": (0.0, 1.3),
-    "pointwise": (0.0, 1.3),
-}
-"""The same on a CPU whose peak is a measured matrix product: from torch's profiler on two cores of an EPYC 9004."""
-FRESH_BYTES = 32 * 2**20
-"""glibc gives blocks of this size (the most that its threshold adapts to) back to the system at once (mallopt(3))."""
-FRESH_BYTES_PER_SECOND = 3e9
-"""Rate at which a system hands out zeroed 4 KiB pages as a kernel first writes to them (measured on a virtual host)."""
 ROUNDING = 3.0
-FULL_RATE_TENSOR_CORES = 1.3
-"""Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to
-0.87 of the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate
-(tests/data/achieved_matmul.csv)."""
-TILE_FILL_SECONDS = 1.6e-6
-"""Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic."""
-TILE_FLOPS_PER_K = 2 * 128 * 128
-KERNEL_FLOOR_SECONDS = 2e-6
-"""Shortest kernel on a GPU, from start to end of a small one."""
 LOG_SIGMA = {"cuda": 0.25, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
 """Standard deviation of log(measured / predicted), by kind of device."""
 Z_90 = 1.645
@@ -109,7 +72,7 @@ def _fresh_bytes(trace: Trace) -> int:
 def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Time of one call of an operator on a device."""
     operator_class = classify(kind)
-    compute, traffic = (CPU_MULTIPLIERS if device.kind == "cpu" else MULTIPLIERS)[operator_class]
+    compute, traffic = multipliers(operator_class, on_cpu=device.kind == "cpu", channels_last=kind.channels_last)
     arithmetic = compute * _arithmetic_seconds(kind, operator_class, device, trace) if kind.flops else 0.0
     moved = kind.bytes_read + kind.bytes_written
     seconds = _larger(arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value, ROUNDING)

@@ -21,11 +21,13 @@ class OperatorKind:
     inputs: tuple[tuple[str, Shape], ...]
     """Element type and shape of every tensor input, in order."""
     flops: int
-    """Floating-point operations, a multiply-add counted as two (torch.utils.flop_counter's formulas)."""
+    """Floating-point operations, a multiply-add counted as two."""
     bytes_read: int
     bytes_written: int
     is_view: bool = False
     """Launches nothing: only the tensor's description changes."""
+    channels_last: bool = False
+    """Whether its images lie in memory as NHWC, not as NCHW."""
 
 
 @dataclass(frozen=True, slots=True)

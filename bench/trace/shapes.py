@@ -182,6 +182,7 @@ def infer(
         bytes_read=0 if is_view else sum(_touched(spec) for spec in specs),
         bytes_written=0 if is_view else sum(map(bytes_of, new)) + sum(map(_touched, mutated)),
         is_view=is_view,
+        channels_last=any(map(_is_channels_last, call.inputs)),
     )
     inside = () if on_host else temporaries(name, call.inputs, call.kwargs)
     return Effect(kind, tuple(outputs), container, inside, changed)
@@ -267,6 +268,24 @@ def _flat(outputs: list[Output]) -> Iterator[Output]:
             yield output
 
 
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    return (
+        tensor.dim() == 4
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+        and not tensor.is_contiguous()
+        and min(tensor.shape[1:]) > 1  # else both layouts have the same strides
+    )
+
+
 def _flops(func: Any, call: _MetaCall, out: Any) -> int:
+    """Operations by torch.utils.flop_counter's formulas; its backward of grouped convolutions is wrong.
+
+    There it counts the weight's gradient as if there were no groups, 1824 times too much for a depthwise convolution of
+    1824 channels. Each gradient takes as many operations as the forward pass.
+    """
+    if func is torch.ops.aten.convolution_backward.default:
+        grad, _, weight = call.args[:3]
+        wanted = sum(call.args[-1][:2])  # output_mask: input, weight, bias
+        return int(wanted * 2 * grad.numel() * math.prod(weight.shape[1:]))
     formula = flop_registry.get(func.overloadpacket)
     return int(formula(*call.args, **call.kwargs, out_val=out)) if formula else 0

@@ -32,7 +32,7 @@ def kind(name, *shapes, dtype="float16", flops=0, moved=0):
         (kind("convolution", (8, 64, 56, 56), (64, 16, 3, 3)), "grouped convolution"),
         (kind("convolution", (8, 64, 56, 56), (64, 1, 3, 3)), "depthwise convolution"),
         (kind("convolution", (8, 3, 224, 224), (64, 3, 7, 7)), "first convolution"),
-        (kind("convolution_backward", (8, 64, 56, 56), (8, 64, 56, 56), (64, 64, 3, 3)), "convolution"),
+        (kind("convolution_backward", (8, 64, 56, 56), (8, 64, 56, 56), (64, 64, 3, 3)), "convolution backward"),
         (kind("_scaled_dot_product_flash_attention", (8, 12, 512, 64)), "attention"),
         (kind("_log_softmax", (512, 30522)), "softmax"),
         (kind("cudnn_batch_norm", (8, 64, 56, 56)), "batch normalisation"),

@@ -103,6 +103,34 @@ def test_flops_are_those_of_torchs_counter():
     assert sum(trace.kinds[call.kind].flops for call in trace.calls) == counter.get_total_flops()
 
 
+@pytest.mark.parametrize("groups", [1, 4, 64])
+def test_a_convolutions_gradients_take_as_many_flops_as_its_forward_pass(groups):
+    def build(device):
+        layer = nn.Conv2d(64, 64, 3, padding=1, groups=groups, bias=False).to(device)
+        x = torch.randn(2, 64, 16, 16, device=device, requires_grad=True)
+        return lambda: layer(x).sum().backward()
+
+    flops = Counter()
+    trace = trace_step(build)
+    for call in trace.calls:
+        flops[trace.kinds[call.kind].name] += trace.kinds[call.kind].flops
+    forward = 2 * 2 * 64 * 16 * 16 * (64 // groups) * 9
+    assert flops["aten.convolution.default"] == forward
+    assert flops["aten.convolution_backward.default"] == 2 * forward
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_layout_of_images_is_known(layout):
+    def build(device):
+        layer = nn.Conv2d(8, 8, 3).to(device).to(memory_format=layout)
+        x = torch.randn(2, 8, 16, 16, device=device).contiguous(memory_format=layout)
+        return lambda: layer(x)
+
+    trace = trace_step(build)
+    (convolution,) = [kind for kind in trace.kinds if kind.name == "aten.convolution.default"]
+    assert convolution.channels_last == (layout == torch.channels_last)
+
+
 def attention(device, *, batch_size=2, dtype=torch.float16, masked=False):
     query = torch.randn(batch_size, 4, 128, 64, device=device, dtype=dtype, requires_grad=True)
     mask = torch.ones(128, 128, dtype=torch.bool, device=device) if masked else None
