@@ -109,7 +109,7 @@ def _largest_batch(recipe: Recipe, machine: Machine, source: TraceSource) -> tup
     try:
         return max_batch_size(lambda batch: source.trace(machine.device, batch), recipe.batch_size, machine), {}
     except SSLBenchError as error:  # the recipe runs at its own batch, but not at another one
-        return None, {"max_batch_size": f"the step fails at another batch: {error}"}
+        return None, {"max_batch_size": f"at another batch: {error}"}
 
 
 def _warnings(recipe: Recipe, machine: Machine) -> list[str]:

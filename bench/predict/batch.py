@@ -8,13 +8,11 @@ batch.
 from collections.abc import Callable
 from fractions import Fraction
 
-from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.errors import SSLBenchError, TraceError
 from sslbench.bench.predict.memory import fits
+from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
-
-MAX_BATCH = 1 << 22
-"""Where the search ends: no recipe's batch on one device is larger."""
 
 
 def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: Machine) -> int:
@@ -24,6 +22,9 @@ def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: M
         trace_at: the recipe's trace at a batch size.
         batch_size: the recipe's own batch, where the polynomials are anchored.
         machine: one device of it.
+
+    Raises:
+        TraceError: the step fails at another batch, or takes no notice of it.
     """
     sizes_at = SizeModel(trace_at, batch_size)
 
@@ -33,7 +34,9 @@ def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: M
     if not fit_at(2):
         return _single(trace_at, machine)
     low, high = 2, max(4, batch_size)
-    while high < MAX_BATCH and fit_at(high):
+    while fit_at(high):
+        if high > batch_size and peak_bytes(*sizes_at(high)) <= peak_bytes(*sizes_at(low)):
+            raise TraceError("the step's memory does not grow with the batch")
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2

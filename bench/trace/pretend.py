@@ -96,8 +96,17 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
 @contextmanager
 def cpu_host() -> Iterator[None]:
     """While active, torch in this process takes tensors without data as it takes real ones."""
-    with _fast_optimizers(), mock.patch.object(torch._C, "_InferenceMode", _inference_mode):
+    with (
+        _fast_optimizers(),
+        mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
+        mock.patch.object(torch, "compile", _eager),
+    ):
         yield
+
+
+def _eager(model: Any = None, **options: Any) -> Any:
+    """`torch.compile` without compiling: what its kernels would fuse is not modelled."""
+    return model if model is not None else lambda function: function
 
 
 def _inference_mode(enabled: bool) -> Any:

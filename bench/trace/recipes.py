@@ -1,5 +1,8 @@
 """A recipe's trace: its step built as it would be on the device, on tensors without data."""
 
+import sys
+from contextlib import redirect_stdout
+
 import torch
 
 from sslbench.bench.build import step_builder
@@ -16,6 +19,12 @@ def trace_recipe(recipe: Recipe, target: Target, capability: tuple[int, int]) ->
         RecipeError: the step cannot be built.
         TraceError: the step cannot run on tensors without data.
     """
+    # What a step prints is no part of the answer on standard output.
+    with redirect_stdout(sys.stderr):
+        return _trace(recipe, target, capability)
+
+
+def _trace(recipe: Recipe, target: Target, capability: tuple[int, int]) -> Trace:
     on_device = step_builder(recipe)  # imports model code and the user's file before torch pretends to have a GPU
 
     def build(device: torch.device, batch_size: int | None) -> Step:

@@ -1,7 +1,6 @@
 """The dispatch mode that sees every operator of a step and records what it allocates and computes."""
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -26,13 +25,12 @@ from sslbench.bench.trace.tensor import (
     Spec,
     TracedDeviceTensor,
     TracedTensor,
-    is_dense,
+    any_traced,
     spec_of,
 )
 
 # Host tensors up to this size stay real, so that code which looks at small values runs as it is written.
 REAL_HOST_BYTES = 1 << 20
-_ACCUMULATE = "aten.add_.Tensor"
 WORKSPACE = "library workspace"
 """Named as the operator of the storages that libraries keep."""
 
@@ -53,9 +51,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
     Args:
         target: whose behaviour is recorded.
         kernels: what the target's kernels allocate inside.
+        answers: operators that are not recorded as they are, since their result depends on data or on the engine.
     """
 
-    def __init__(self, target: Target, kernels: Kernels) -> None:
+    def __init__(self, target: Target, kernels: Kernels, answers: Mapping[Any, "Answer"]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.target = target
         self.cxx_device = META if target == "cuda" else torch.device("cpu")
@@ -80,6 +79,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self._phase = BUILD
         self._after_backward = False
         self._kernels = kernels
+        self._answers = answers
         self._workspaces: dict[bool, Block] = {}
         """Library workspaces by thread: autograd runs backward on its own (True)."""
         self._effects: dict[Any, tuple[Effect, int]] = {}
@@ -88,9 +88,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
     # ------------------------------------------------------------------ storages
     def new_tensor(self, spec: Spec, size: int, operator: str) -> TracedTensor:
         """A tensor in new storage of `size` bytes."""
-        return self._tensor(spec, self._allocate(size, operator, host=spec[4]))
+        return self.tensor(spec, self._allocate(size, operator, host=spec[4]))
 
-    def _tensor(self, spec: Spec, block: Block) -> TracedTensor:
+    def tensor(self, spec: Spec, block: Block) -> TracedTensor:
+        """A tensor over a block that exists."""
         device = torch.device("cpu") if spec[4] else self.device
         return self._class.make(spec, block, self.cxx_device, device)
 
@@ -103,6 +104,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         return Block(index, size, self.events)
 
     # ------------------------------------------------------------------ phases
+    @property
+    def in_backward(self) -> bool:
+        """Whether autograd's engine runs."""
+        return self._phase == BACKWARD
+
     def update_phase(self) -> None:
         """Find out which part of the step runs now, from autograd's and the optimizer's state."""
         if not self.started:
@@ -125,11 +131,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self.update_phase()
         if not self.started and _is_initialisation(func, args):
             return args[0]
-        special = SPECIAL.get(func)
-        if special is not None:
-            result = special(self, args, kwargs)
+        answer = self._answers.get(func)
+        if answer is not None:
+            result = answer(self, func, args, kwargs)
             if result is not NotImplemented:
                 return result
+        return self.run(func, args, kwargs, types)
+
+    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], types: Any = ()) -> Any:
+        """Record the call of an operator and return what it makes."""
         if self._is_real(func, types, args, kwargs):
             return self._real(func, args, kwargs)
         key = _call_key(func, args, kwargs)
@@ -141,7 +151,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
 
     def _is_real(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the call concerns only real tensors of the host."""
-        if any(issubclass(kind, TracedTensor) for kind in types) or _any_traced(args) or _any_traced(kwargs.values()):
+        if any(issubclass(kind, TracedTensor) for kind in types) or any_traced(args) or any_traced(kwargs.values()):
             return False
         device = kwargs.get("device")
         if self.target == "cpu":
@@ -162,12 +172,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         device = kwargs.get("device")
         if self.target == "cuda" and device is not None:
             host = torch.device(device).type == "cpu"
-        elif self.target == "cpu" or not (_any_traced(args) or _any_traced(kwargs.values())):
+        elif self.target == "cpu" or not (any_traced(args) or any_traced(kwargs.values())):
             host = False
-        if func in _TF32:
+        if func.overloadpacket in _TF32:
             self.tf32 = _tf32_allowed()
         effect = infer(func, args, kwargs, host=host, temporaries=self._kernels.temporaries)
-        return effect, self.kinds.setdefault(effect.kind, len(self.kinds))
+        return effect, self.kind_index(effect.kind)
+
+    def kind_index(self, kind: OperatorKind) -> int:
+        """Index of a kind of operator, new or known."""
+        return self.kinds.setdefault(kind, len(self.kinds))
+
+    def called(self, kind: int) -> None:
+        """Record one call of a kind of operator."""
+        self.calls.append(Call(kind, self._phase, self.module))
 
     def _replay(self, effect: Effect, kind: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = effect.kind.name
@@ -178,7 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         made: list[Any] = []
         for output in effect.outputs:
             made.append(self._output(output, made, args, kwargs, name))
-        self.calls.append(Call(kind, self._phase, self.module))
+        self.called(kind)
         if effect.written and self.started:
             for path in effect.written:
                 changed = pick(args, kwargs, path)
@@ -188,90 +206,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
 
     def _ensure_workspace(self, name: str) -> None:
         """The workspace that a library takes at its first use on a thread, and keeps."""
-        in_backward = self._phase == BACKWARD
-        if in_backward not in self._workspaces:
+        if self.in_backward not in self._workspaces:
             size = self._kernels.workspace_bytes(name)
             if size:
-                self._workspaces[in_backward] = self._allocate(size, WORKSPACE)
+                self._workspaces[self.in_backward] = self._allocate(size, WORKSPACE)
 
     def _output(self, output: Output, made: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> Any:
         match output:
             case Fresh(spec, size):
-                return self._tensor(spec, self._allocate(size, name, host=spec[4]))
+                return self.tensor(spec, self._allocate(size, name, host=spec[4]))
             case View(spec, path):
-                return self._tensor(spec, pick(args, kwargs, path)._block)
+                return self.tensor(spec, pick(args, kwargs, path)._block)
             case Same(path):
                 return pick(args, kwargs, path)
             case Constant(value):
                 return value
             case Alias(spec, first):
-                return self._tensor(spec, made[first]._block)
+                return self.tensor(spec, made[first]._block)
             case Several(parts):
                 return [self._output(part, [], args, kwargs, name) for part in parts]
-
-    # ------------------------------------------------------------------ operators that a trace has to answer itself
-    def _item(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """`.item()`: no data, so a plausible number: masks are all true, sizes and losses one."""
-        tensor = args[0]
-        if not isinstance(tensor, TracedTensor):
-            return NotImplemented
-        if tensor.dtype == torch.bool:
-            return True
-        value = tensor._block.value
-        number = 1.0 if value is None else value
-        return number if tensor.dtype.is_floating_point else int(number)
-
-    def _to_copy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A copy from the GPU to the host: small ones are real zeros, so that code can look at them."""
-        tensor, device = args[0], kwargs.get("device")
-        if self.target != "cuda" or not isinstance(tensor, TracedTensor) or device is None:
-            return NotImplemented
-        if torch.device(device).type == "cpu" and tensor.numel() * 8 <= REAL_HOST_BYTES:
-            return torch.zeros(tensor.shape, dtype=kwargs.get("dtype") or tensor.dtype)
-        return NotImplemented
-
-    def _copy_(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A copy of traced data into a real host tensor leaves it as it is."""
-        if not isinstance(args[0], TracedTensor) and isinstance(args[1], TracedTensor):
-            return args[0]
-        return NotImplemented
-
-    def _accumulate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Gradient accumulation inside autograd, in place as without a trace.
-
-        The engine's input buffer adds into the old gradient where nothing else holds it, but makes a new tensor for
-        tensor subclasses (`at::isTensorSubclassLike` in torch/csrc/autograd/input_buffer.cpp); that is undone here.
-        """
-        if self._phase != BACKWARD or torch.is_grad_enabled() or len(args) != 2 or kwargs:
-            return NotImplemented
-        old, new = args
-        if not (isinstance(old, TracedTensor) and isinstance(new, TracedTensor)) or old._spec[:2] != new._spec[:2]:
-            return NotImplemented
-        alone = 2  # the tensor's own attribute and getrefcount's argument
-        if sys.getrefcount(old._block) > alone or not is_dense(old._spec):
-            return NotImplemented
-        kind = OperatorKind(_ACCUMULATE, _inputs(old, new), 0, 2 * _bytes(old), _bytes(old))
-        self.calls.append(Call(self.kinds.setdefault(kind, len(self.kinds)), self._phase, self.module))
-        return self._tensor(old._spec, old._block)
-
-    def _nonzero(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Selected positions: how many is data, so every one (the largest answer)."""
-        tensor = args[0]
-        if not isinstance(tensor, TracedTensor):
-            return NotImplemented
-        shape = torch.empty((tensor.numel(), tensor.dim()), dtype=torch.int64, device=META)
-        host = tensor._spec[4]
-        return self.new_tensor(spec_of(shape, host=host), shape.untyped_storage().nbytes(), "aten.nonzero.default")
-
-    def _equal(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """`torch.equal` of tensors without data: as if equal."""
-        return True if _any_traced(args) else NotImplemented
-
-    def _unscale(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """GradScaler's unscale: found_inf stays 0, as in a healthy step, so that the optimizer runs."""
-        if isinstance(args[1], TracedTensor):
-            args[1]._block.value = 0.0
-        return NotImplemented
 
 
 def _is_initialisation(func: Any, args: tuple[Any, ...]) -> bool:
@@ -288,20 +241,6 @@ def _tf32_allowed() -> tuple[bool, bool]:
 
 def _no_generator(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {"generator": None} if "generator" in kwargs else {}
-
-
-def _inputs(*tensors: TracedTensor) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((str(t._spec[0]).removeprefix("torch."), t._spec[1]) for t in tensors)
-
-
-def _bytes(tensor: TracedTensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _any_traced(values: Any) -> bool:
-    return any(
-        isinstance(value, TracedTensor) or (isinstance(value, list | tuple) and _any_traced(value)) for value in values
-    )
 
 
 def _any_tensor(values: Any) -> bool:
@@ -335,13 +274,6 @@ def _key(arg: Any, number: type | None) -> Any:  # noqa: PLR0911 - one line a ty
 
 
 _aten = torch.ops.aten
-_TF32 = {_aten.mm.default, _aten.addmm.default, _aten.bmm.default, _aten.convolution.default}
-SPECIAL: dict[Any, Callable[[Recorder, tuple[Any, ...], dict[str, Any]], Any]] = {
-    _aten._local_scalar_dense.default: Recorder._item,
-    _aten._to_copy.default: Recorder._to_copy,
-    _aten.copy_.default: Recorder._copy_,
-    _aten.add.Tensor: Recorder._accumulate,
-    _aten.nonzero.default: Recorder._nonzero,
-    _aten.equal.default: Recorder._equal,
-    _aten._amp_foreach_non_finite_check_and_unscale_.default: Recorder._unscale,
-}
+_TF32 = (_aten.mm, _aten.addmm, _aten.bmm, _aten.baddbmm, _aten.convolution)
+Answer = Callable[[Recorder, Any, tuple[Any, ...], dict[str, Any]], Any]
+"""Called as (recorder, operator, args, kwargs); returns NotImplemented to have the call recorded as it is."""

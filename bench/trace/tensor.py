@@ -5,6 +5,7 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
+import numpy
 import torch
 
 Spec = tuple[torch.dtype, tuple[int, ...], tuple[int, ...], int, bool]
@@ -116,11 +117,12 @@ class TracedTensor(torch.Tensor):
 
     def tolist(self) -> Any:
         """Zeros of the tensor's shape: there is no data."""
-        return torch.zeros(self.shape, dtype=self.dtype).tolist()
+        return self.numpy().tolist()
 
     def numpy(self, *, force: bool = False) -> Any:
         """Zeros of the tensor's shape: there is no data."""
-        return torch.zeros(self.shape, dtype=self.dtype).numpy(force=force)
+        name = str(self.dtype).removeprefix("torch.")
+        return numpy.zeros(tuple(self.shape), dtype=name)
 
     @property
     def data(self) -> Any:
@@ -144,6 +146,13 @@ class TracedTensor(torch.Tensor):
         self.__dict__["parameter"] = value
         if value and TracedTensor.recorder is not None:
             TracedTensor.recorder.parameters[self._block.index] = self.numel()
+
+
+def any_traced(values: Any) -> bool:
+    """Whether a traced tensor is among arguments, lists of tensors included."""
+    return any(
+        isinstance(value, TracedTensor) or (isinstance(value, list | tuple) and any_traced(value)) for value in values
+    )
 
 
 class TracedDeviceTensor(TracedTensor):

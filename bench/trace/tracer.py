@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from sslbench.bench.errors import SSLBenchError, TraceError
+from sslbench.bench.trace.answers import ANSWERS
 from sslbench.bench.trace.cuda_kernels import CudaKernels
 from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
 from sslbench.bench.trace.pretend import cpu_host, cuda_host
@@ -45,7 +46,7 @@ def trace_step(
     Raises:
         TraceError: the step cannot run on tensors without data; names the line that failed.
     """
-    recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else _CpuKernels())
+    recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else _CpuKernels(), ANSWERS)
     tracker = Tracker(recorder)
     marks: list[int] = []
     with _recording(recorder, tracker, capability), _explained():
@@ -56,6 +57,7 @@ def trace_step(
             )
         tracker.built()
         for number in range(2):
+            gc.collect()  # reference cycles, at a time of our own: else it depends on the host and the batch
             marks.append(len(recorder.events))
             if number == 1:
                 recorder.calls.clear()
@@ -83,7 +85,8 @@ class _CpuKernels:
 @contextmanager
 def _recording(recorder: Recorder, tracker: Tracker, capability: tuple[int, int]) -> Iterator[None]:
     collecting = gc.isenabled()
-    gc.disable()  # a collection in the middle would free cycles at a time that depends on the host
+    gc.disable()
+    gc.freeze()  # what exists already is not looked at again: that makes the collections fast
     try:
         with ExitStack() as stack:
             stack.enter_context(cuda_host(capability) if recorder.target == "cuda" else cpu_host())
@@ -93,6 +96,7 @@ def _recording(recorder: Recorder, tracker: Tracker, capability: tuple[int, int]
             yield
     finally:
         TracedTensor.recorder = None
+        gc.unfreeze()
         if collecting:
             gc.enable()
 

@@ -30,6 +30,10 @@ def fixed(device):
     x = torch.ones(8, 8, device=device)
     return lambda: x @ x
 
+def noisy(device):
+    print("building")
+    return lambda: print("stepping")
+
 def broken(device):
     raise RuntimeError("the teacher is missing")
 
@@ -121,6 +125,13 @@ def test_a_step_without_a_batch_has_no_largest_one():
     assert record["time"]["samples_per_second"] is None
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_a_step_prints_is_no_part_of_the_answer():
+    done = fit("my_step.py:noisy", "--machine", "rtx-3090", "--format", "json")
+    assert json.loads(done.stdout)["kind"] == "prediction"
+    assert "stepping" in done.stderr
+
+
 def test_a_model_folder(folder):
     (folder / "model").mkdir()
     config = {"model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 64, "num_hidden_layers": 2}
@@ -143,8 +154,8 @@ def test_a_model_folder(folder):
         (["simclr-resnet18", "--batch-size", "1"], "batch"),
         (["missing.toml"], "missing.toml"),
         (["my_step.py:absent"], "absent"),
-        (["my_step.py:broken"], "my_step.py:21: RuntimeError: the teacher is missing"),
-        (["my_step.py:looks_inside"], "my_step.py:25: KeyError"),
+        (["my_step.py:broken"], "my_step.py:25: RuntimeError: the teacher is missing"),
+        (["my_step.py:looks_inside"], "my_step.py:29: KeyError"),
         (["my_step.py:build", "--set", "depth=3"], "'depth'"),
         (["bert-mini-mlm", "--gpu-memory", "-3GiB"], "is not a size"),
         (["bert-mini-mlm", "--gpu-memory", "nanGiB"], "is not a size"),
