@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 
+from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.events import OperatorKind
 from sslbench.bench.trace.recorder import REAL_HOST_BYTES, Answer, Recorder
 from sslbench.bench.trace.shapes import META
 from sslbench.bench.trace.tensor import TracedTensor, any_traced, bytes_of, is_dense, spec_of
 
+MAX_QUESTIONS = 100_000
+"""More values than any step asks for; a loop that waits for data asks for ever."""
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 _aten = torch.ops.aten
@@ -24,6 +27,9 @@ def _item(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     tensor = args[0]
     if not isinstance(tensor, TracedTensor):
         return NotImplemented
+    recorder.questions += 1
+    if recorder.questions > MAX_QUESTIONS:
+        raise TraceError("a loop waits for the value of a tensor, and a trace has no values: bound the loop")
     value = 1.0 if tensor._block.value is None else tensor._block.value
     if tensor.dtype == torch.bool:
         return bool(value)
@@ -97,16 +103,21 @@ def _positions(recorder: Recorder, mask: TracedTensor) -> TracedTensor:
 
 def _index(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """`x[mask]`, read or written: CUDA too turns the mask into positions first (expandTensors in IndexingUtils.h)."""
-    if not any(_is_mask(index) for index in args[1]):
+    if not any_traced(args) or not any(_is_mask(index) for index in args[1]):
         return NotImplemented
     positions: list[Any] = []
     for index in args[1]:
-        positions += _positions(recorder, index).unbind(1) if _is_mask(index) else [index]
+        if not _is_mask(index):
+            positions.append(index)
+        elif isinstance(index, TracedTensor):
+            positions += _positions(recorder, index).unbind(1)
+        else:
+            positions += index.nonzero().unbind(1)  # a real mask of the host: its values are known
     return func(args[0], positions, *args[2:], **kwargs)
 
 
 def _is_mask(index: Any) -> bool:
-    return isinstance(index, TracedTensor) and index.dtype in (torch.bool, torch.uint8)
+    return isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
 
 
 def _masked_select(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:

@@ -74,6 +74,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self.module = 0
         """Index of the module whose forward runs; kept by the module tracker."""
         self.in_optimizer = False
+        self.questions = 0
+        """How often the step asked for a tensor's value."""
         self.started = False
         """False while model and optimizer are built."""
         self._phase = BUILD

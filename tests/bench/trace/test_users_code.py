@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.tracer import trace_step
 
 
@@ -52,6 +53,19 @@ def masks_and_sorting(device, batch_size):
         chosen = chosen[torch.randperm(chosen.shape[0], device=device)]
         hidden.masked_select((tokens > 3).unsqueeze(-1)).sum().backward(retain_graph=True)
         chosen.topk(4, dim=-1).values.sum().backward()
+
+    return step
+
+
+def a_mask_from_numpy(device, batch_size):
+    hidden = torch.randn(batch_size, 10, 16, device=device, requires_grad=True)
+    embedding = nn.Parameter(torch.zeros(16, device=device))
+    mask = torch.from_numpy(np.arange(batch_size * 10).reshape(batch_size, 10) % 3 == 0)
+
+    def step():
+        masked = hidden.clone()
+        masked[mask] = embedding
+        masked.sum().backward()
 
     return step
 
@@ -165,7 +179,7 @@ def cuda_by_name(device, batch_size):
     return step
 
 
-LOOPS = [data_loader, masks_and_sorting, momentum_contrast, compiled, through_numpy, checkpointed]
+LOOPS = [data_loader, masks_and_sorting, a_mask_from_numpy, momentum_contrast, compiled, through_numpy, checkpointed]
 LOOPS += [guarded_against_nan, padded_transformer, sinkhorn]
 
 
@@ -175,6 +189,29 @@ def test_it_traces_and_grows_with_the_batch(loop, target):
     small, large = (trace_step(loop, target, batch_size=batch_size) for batch_size in (8, 16))
     assert small.events == large.events
     assert sum(storage.size for storage in small.storages) < sum(storage.size for storage in large.storages)
+
+
+def test_a_truncated_normal_is_no_endless_loop():
+    def build(device):
+        with device:
+            weight = nn.init.trunc_normal_(nn.Parameter(torch.empty(64, 64)), std=0.02)
+        return lambda: weight.sum().backward()
+
+    assert trace_step(build, "cuda").parameters == 64 * 64
+
+
+def test_a_loop_that_waits_for_data_ends():
+    def build(device):
+        x = torch.zeros(4, device=device)
+
+        def step():
+            while (x.add_(1) < 3).any():
+                pass
+
+        return step
+
+    with pytest.raises(TraceError, match="a loop waits for the value of a tensor"):
+        trace_step(build, "cuda")
 
 
 def test_cuda_by_name_traces_for_a_gpu():
