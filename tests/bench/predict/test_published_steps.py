@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers.models.albert.modeling_albert import AlbertConfig, AlbertModel
 from transformers.models.bert.modeling_bert import BertConfig, BertForMaskedLM
+from transformers.models.gpt2.modeling_gpt2 import GPT2Config, GPT2LMHeadModel
 
 from sslbench.bench.fit import target_of
 from sslbench.bench.machines import find_machine
@@ -93,3 +94,33 @@ def test_nine_of_ten_step_times_lie_in_their_interval(predictions):
         for row in ROWS
     ]
     assert mean(inside) >= 0.9
+
+
+# huggingface.co/datasets/optimum-benchmark/cuda, training of GPT-2 with the Trainer on an A10G: batch 2, 16 tokens, fp32,
+# AdamW; bytes that torch allocated and reserved at most, and what the device had in use.
+GPT2_ALLOCATED, GPT2_RESERVED, GPT2_DEVICE = 2_506_736_640, 2_910_846_976, 3_559_391_232
+
+
+def trainer(device):
+    """The Trainer's step: gradients clipped, gradients freed after the update."""
+    network = GPT2LMHeadModel(GPT2Config(use_cache=False)).to(device)
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5)
+    tokens = torch.zeros((2, 16), dtype=torch.long)
+
+    def step():
+        ids = tokens.to(device)
+        network(input_ids=ids, labels=ids).loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        network.zero_grad()
+
+    return step
+
+
+def test_allocated_reserved_and_device_memory_of_a_whole_training_step_within_one_percent():
+    machine = find_machine("rtx-3090")  # a GA102 as the A10G
+    memory = predict(trace_step(trainer), machine).memory
+    assert memory.peak_allocated_bytes == pytest.approx(GPT2_ALLOCATED, rel=0.01)
+    assert memory.peak_reserved_bytes == pytest.approx(GPT2_RESERVED, rel=0.01)
+    assert memory.required_bytes == pytest.approx(GPT2_DEVICE, rel=0.01)
