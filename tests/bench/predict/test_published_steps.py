@@ -96,8 +96,8 @@ def test_nine_of_ten_step_times_lie_in_their_interval(predictions):
     assert mean(inside) >= 0.9
 
 
-# huggingface.co/datasets/optimum-benchmark/cuda, training of GPT-2 with the Trainer on an A10G: batch 2, 16 tokens, fp32,
-# AdamW; bytes that torch allocated and reserved at most, and what the device had in use.
+# huggingface.co/datasets/optimum-benchmark/cuda, training of GPT-2 with the Trainer on an A10G: batch 2, 16 tokens,
+# fp32, AdamW; bytes that torch allocated and reserved at most, and what the device had in use.
 GPT2_ALLOCATED, GPT2_RESERVED, GPT2_DEVICE = 2_506_736_640, 2_910_846_976, 3_559_391_232
 
 
