@@ -22,7 +22,7 @@ from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, DType, Machine
 
 ROUNDING = 3.0
-LOG_SIGMA = {"cuda": 0.25, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
+LOG_SIGMA = {"cuda": 0.2, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
 """Standard deviation of log(measured / predicted), by kind of device."""
 Z_90 = 1.645
 
