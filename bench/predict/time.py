@@ -12,9 +12,11 @@ from sslbench.bench.predict.efficiency import (
     FRESH_BYTES,
     FRESH_BYTES_PER_SECOND,
     FULL_RATE_TENSOR_CORES,
+    HALF_ON_WIDE_MEMORY,
     KERNEL_FLOOR_SECONDS,
     TILE_FILL_SECONDS,
     TILE_FLOPS_PER_K,
+    WIDE_MEMORY_BYTES_PER_SECOND,
     multipliers,
 )
 from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype, inner_size
@@ -74,14 +76,20 @@ def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     operator_class = classify(kind)
     compute, traffic = multipliers(operator_class, on_cpu=device.kind == "cpu", channels_last=kind.channels_last)
     arithmetic = compute * _arithmetic_seconds(kind, operator_class, device, trace) if kind.flops else 0.0
-    moved = kind.bytes_read + kind.bytes_written
-    seconds = _larger(arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value, ROUNDING)
+    seconds = _larger(arithmetic, traffic * _traffic_seconds(kind, device), ROUNDING)
     return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
 
 
 def _larger(first: float, second: float, order: float) -> float:
     """The larger of two times, rounded off where they are close (the norm of this order; 1 adds them)."""
     return float((first**order + second**order) ** (1 / order))
+
+
+def _traffic_seconds(kind: OperatorKind, device: Device) -> float:
+    bandwidth = device.memory_bandwidth_bytes_per_second.value
+    seconds = (kind.bytes_read + kind.bytes_written) / bandwidth
+    half = compute_dtype(kind) in ("fp16", "bf16")
+    return seconds * HALF_ON_WIDE_MEMORY if half and bandwidth > WIDE_MEMORY_BYTES_PER_SECOND else seconds
 
 
 def _arithmetic_seconds(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:

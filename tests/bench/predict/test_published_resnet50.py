@@ -1,4 +1,4 @@
-"""Step times of ResNet-50 training on many cards, none of which was used to fit a constant.
+"""Step times of ResNet-50 training on many cards; one constant was set by the fp16 rows of the A100 and the H100.
 
 Source: https://github.com/lambdal/deeplearning-benchmark, NVIDIA's ResNet-50 v1.5 script on one GPU, NCHW, autocast in
 fp16, or fp32 (TF32 where the card has it). Where a card was measured often, the median.
@@ -57,9 +57,9 @@ def ratios():
     return found
 
 
-def test_step_times_of_sixteen_kinds_of_cards_are_off_by_an_eighth_at_most_on_average(ratios):
+def test_step_times_of_sixteen_kinds_of_cards_are_off_by_a_tenth_at_most_on_average(ratios):
     assert len({row["machine"] for row in ROWS}) == 16
-    assert mean(abs(ratio - 1) for ratio, _ in ratios.values()) < 0.125
+    assert mean(abs(ratio - 1) for ratio, _ in ratios.values()) < 0.10
 
 
 def test_nine_of_ten_lie_in_their_interval(ratios):
