@@ -58,9 +58,9 @@ TILE_FILL_SECONDS = 1.6e-6
 TILE_FLOPS_PER_K = 2 * 128 * 128
 WIDE_MEMORY_BYTES_PER_SECOND = 1.2e12
 HALF_ON_WIDE_MEMORY = 1.25
-"""From this bandwidth on (stacked memory), kernels on half-precision data have too few bytes in flight to fill it: how many
-times longer their traffic takes. Set by ResNet-50's published fp16 training on A100 and H100, slower by a quarter than
-its TF32 training would have it (tests/data/published_resnet50_training.csv)."""
+"""From this bandwidth on (stacked memory), kernels on half-precision data have too few bytes in flight to fill it: how
+many times longer their traffic takes. Set by ResNet-50's published fp16 training on A100 and H100, slower by a quarter
+than its TF32 training would have it (tests/data/published_resnet50_training.csv)."""
 KERNEL_FLOOR_SECONDS = 2e-6
 """Shortest kernel on a GPU, from start to end of a small one."""
 FRESH_BYTES = 32 * 2**20

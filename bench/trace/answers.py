@@ -124,7 +124,7 @@ def _masked_select(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) ->
     """On CUDA an index with the mask (masked_select_out_cuda_impl)."""
     if not any_traced(args):
         return NotImplemented
-    tensor, mask = torch.broadcast_tensors(args[0], args[1])
+    tensor, mask = torch.broadcast_tensors(args[0], args[1])  # type: ignore[no-untyped-call]  # torch's own
     return _aten.index.Tensor(tensor, [mask])
 
 
