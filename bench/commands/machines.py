@@ -1,33 +1,22 @@
 """`sslbench machines`: list, search and show machine profiles."""
 
-import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from sslbench.bench.errors import MachineError
-from sslbench.hardware_profiles.errors import ProfileError
-from sslbench.hardware_profiles.loader import load_machine, search_machines, shipped_machines
+from sslbench.bench.commands.options import list_format
+from sslbench.bench.commands.output import print_json
+from sslbench.bench.machines import find_machine, profile_errors
+from sslbench.hardware_profiles.loader import search_machines, shipped_machines
 from sslbench.hardware_profiles.schema import Device, Figure, Machine
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-T = TypeVar("T")
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
-
 
 @click.group("machines", invoke_without_command=True)
-@format_option
+@list_format
 @click.pass_context
 def command(context: click.Context, output_format: str) -> None:
     """List the machine profiles that come with sslbench.
@@ -35,21 +24,23 @@ def command(context: click.Context, output_format: str) -> None:
     A machine is also any GPU that `search` finds, a TOML file, or `here`; `NAME:8` is the machine with eight of them.
     """
     if context.invoked_subcommand is None:
-        machines = _translated(shipped_machines)
+        with profile_errors():
+            machines = shipped_machines()
         if output_format == "json":
-            _print_json([machine.model_dump(mode="json") for machine in machines])
+            print_json([machine.model_dump(mode="json") for machine in machines])
         else:
             _print_table(_overview(machines))
 
 
 @command.command()
 @click.argument("text")
-@format_option
+@list_format
 def search(text: str, output_format: str) -> None:
     """Names that hold every word of TEXT, of shipped profiles and of the GPU database."""
-    names = _translated(lambda: search_machines(text))
+    with profile_errors():
+        names = search_machines(text)
     if output_format == "json":
-        _print_json(names)
+        print_json(names)
     elif names:
         click.echo("\n".join(names))
     else:
@@ -58,27 +49,20 @@ def search(text: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@format_option
+@list_format
 def show(name: str, output_format: str) -> None:
     """Every figure of the machine NAME, with its origin.
 
     NAME is a profile, a GPU of the database, the path of a TOML file, or `here`.
     """
-    machine = _translated(lambda: load_machine(name))
+    machine = find_machine(name)
     if output_format == "json":
-        _print_json(machine.model_dump(mode="json"))
+        print_json(machine.model_dump(mode="json"))
         return
     click.echo(f"{machine.title} ({machine.name})" + (f" x {machine.device_count}" if machine.device_count > 1 else ""))
     _print_table(_figures(machine))
     if machine.notes:
         click.echo(machine.notes)
-
-
-def _translated(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except ProfileError as error:
-        raise MachineError(str(error)) from error
 
 
 def _overview(machines: list[Machine]) -> "Table":
@@ -145,7 +129,3 @@ def _print_table(table: "Table") -> None:
     # In a pipe there is no width to fit: lines stay whole, for grep.
     width = None if sys.stdout.isatty() else 240
     Console(markup=False, highlight=False, emoji=False, width=width).print(table)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

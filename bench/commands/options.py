@@ -146,3 +146,14 @@ def output_options(function: Command) -> Command:
         ),
         function,
     )
+
+
+list_format: Decorator = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
+"""`--format` of commands that list (parameter `output_format`)."""

@@ -1,13 +1,20 @@
 """Records to the terminal and to a file, as the user asked."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sslbench.bench.files import write_atomically
 from sslbench.bench.record import Record, dump_records
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def emit(records: Sequence[Record], *, format_: str, output: Path | None) -> None:

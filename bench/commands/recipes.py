@@ -1,6 +1,5 @@
 """`sslbench recipes`: list, search and show the recipes of the catalog."""
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,22 +7,15 @@ from typing import Any
 
 import click
 
+from sslbench.bench.commands.options import list_format
+from sslbench.bench.commands.output import print_json
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.kernels.catalog import recipe_tables, recipe_texts
 
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
-
 
 @click.group("recipes", invoke_without_command=True)
-@format_option
+@list_format
 @click.pass_context
 def command(context: click.Context, output_format: str) -> None:
     """List the recipes that come with sslbench.
@@ -36,7 +28,7 @@ def command(context: click.Context, output_format: str) -> None:
 
 @command.command()
 @click.argument("text")
-@format_option
+@list_format
 def search(text: str, output_format: str) -> None:
     """Recipes whose name, title, objective or model holds every word of TEXT."""
     found = [name for name, table in recipe_tables().items() if _matches(table, text)]
@@ -48,7 +40,7 @@ def search(text: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@format_option
+@list_format
 def show(name: str, output_format: str) -> None:
     """The recipe NAME as TOML, to copy and change.
 
@@ -56,7 +48,7 @@ def show(name: str, output_format: str) -> None:
     """
     recipe = resolve_recipe(name, {})
     if output_format == "json":
-        _print_json(_table(recipe))
+        print_json(_table(recipe))
     else:
         click.echo(_source(name, recipe), nl=False)
 
@@ -69,7 +61,7 @@ def _matches(table: dict[str, Any], text: str) -> bool:
 def _print_recipes(names: Iterable[str], output_format: str) -> None:
     recipes = [resolve_recipe(name, {}) for name in names]
     if output_format == "json":
-        _print_json([_table(recipe) for recipe in recipes])
+        print_json([_table(recipe) for recipe in recipes])
     else:
         _print_table(recipes)
 
@@ -107,7 +99,3 @@ def _print_table(recipes: list[Recipe]) -> None:
     # In a pipe there is no width to fit: lines stay whole, for grep.
     width = None if sys.stdout.isatty() else 240
     Console(markup=False, highlight=False, emoji=False, width=width).print(table)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
