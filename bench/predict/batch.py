@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from sslbench.bench.errors import SSLBenchError, TraceError
-from sslbench.bench.predict.memory import fits
+from sslbench.bench.predict.memory import fits, workspace_bytes
 from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
@@ -27,9 +27,10 @@ def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: M
         TraceError: the step fails at another batch, or takes no notice of it.
     """
     sizes_at = SizeModel(trace_at, batch_size)
+    workspace = workspace_bytes(trace_at(batch_size))
 
     def fit_at(batch: int) -> bool:
-        return fits(*sizes_at(batch), machine)
+        return fits(*sizes_at(batch), machine, workspace)
 
     if not fit_at(2):
         return _single(trace_at, machine)
@@ -50,7 +51,7 @@ def _single(trace_at: Callable[[int], Trace], machine: Machine) -> int:
         trace = trace_at(1)
     except SSLBenchError:
         return 0
-    return int(fits([storage.size for storage in trace.storages], trace.events, machine))
+    return int(fits([storage.size for storage in trace.storages], trace.events, machine, workspace_bytes(trace)))
 
 
 class SizeModel:

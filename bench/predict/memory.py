@@ -5,11 +5,12 @@ Every constant is named here with where it comes from.
 
 from collections import Counter
 from dataclasses import dataclass
-from math import erf, hypot, sqrt
+from math import erf, hypot, prod, sqrt
 
+from sslbench.bench.predict.operators import classify
 from sslbench.bench.record import Memory, Verdict
 from sslbench.bench.trace.allocator import OutOfDeviceMemoryError, peak_bytes, replay
-from sslbench.bench.trace.events import Trace
+from sslbench.bench.trace.events import Shape, Trace
 from sslbench.hardware_profiles.schema import Machine
 
 MIB = 2**20
@@ -36,11 +37,21 @@ CPU_BASELINE_BYTES = 420 * MIB
 """Resident size of a Python process that has imported torch and one transformers model (CPU build, Linux)."""
 CPU_BASELINE_SIGMA_BYTES = 60 * MIB
 
+CUDNN_WORKSPACE_BYTES = 256 * MIB
+"""Most that a cuDNN convolution takes beside its tensors, from the caching allocator.
+
+SimCLR with ResNet-18 in fp32 needs 0.26 GiB (RTX A6000, 224 px) and 0.29 GiB (V100, 128 px) more than its tensors and
+the evaluation's feature bank (lightly's published benchmarks).
+"""
+# Winograd's F(4x4, 3x3) holds 6x6 values for 4x4 of input and output, and for 3x3 of the weights: Lavin and Gray,
+# https://arxiv.org/abs/1509.09308
+_WINOGRAD_IMAGES, _WINOGRAD_WEIGHTS = 36 / 16, 36 / 9
+
 # Standard deviation of log(measured / predicted) allocated bytes.
 ALLOCATED_SIGMA = 0.015
 """Matrix products: 12 published peaks of BERT-base fine-tuning on an A100 lie within 1.5 % (tests/data)."""
 CONVOLUTION_SIGMA = 0.05
-"""Convolutions: cuDNN's workspaces, which depend on its choice of algorithm, are not modelled."""
+"""Convolutions: cuDNN's workspaces depend on its choice of algorithm, of which only a bound is modelled."""
 CPU_SIGMA = 0.06
 """What glibc's allocator keeps, and the temporaries of oneDNN's kernels."""
 FRAGMENTATION_SIGMA = 0.25
@@ -63,10 +74,11 @@ def predict_memory(trace: Trace, machine: Machine) -> MemoryPrediction:
     """Peak memory of a trace on a machine and whether it fits."""
     sizes = [storage.size for storage in trace.storages]
     capacity, overhead = capacity_bytes(machine), overhead_bytes(machine)
-    allocated, reserved = _peaks(sizes, trace.events, machine)
+    workspace = workspace_bytes(trace)
+    allocated, reserved = _peaks(sizes, trace.events, machine, workspace)
     required = overhead + (allocated if reserved is None else reserved)
     sigma = _sigma_bytes(trace, machine, allocated, reserved)
-    probability = _probability(sizes, trace.events, machine, sigma)
+    probability = _probability(sizes, trace.events, _limit_bytes(machine, workspace), machine, sigma)
     verdict = _verdict(probability, required, machine)
     upper = required + Z_90 * sigma
     memory = Memory(
@@ -77,25 +89,48 @@ def predict_memory(trace: Trace, machine: Machine) -> MemoryPrediction:
         # A step that fits never holds more than there is: the allocator gives cached memory back first.
         interval_bytes=(required - Z_90 * sigma, min(upper, capacity) if verdict == "fits" else upper),
         capacity_bytes=capacity,
-        breakdown=breakdown(trace),
+        breakdown=_with_workspace(breakdown(trace), workspace),
     )
     return MemoryPrediction(memory, verdict, round(probability, 4))
 
 
-def _peaks(sizes: list[int], events: tuple[int, ...], machine: Machine) -> tuple[int, int | None]:
+def _peaks(sizes: list[int], events: tuple[int, ...], machine: Machine, workspace: int) -> tuple[int, int | None]:
     """Allocated and reserved peaks, within the machine's memory where the step fits it; a CPU reserves nothing."""
     if machine.device.kind == "cpu":
         return peak_bytes(sizes, events), None
     try:
-        allocator = replay(sizes, events, _limit_bytes(machine))
+        allocator = replay(sizes, events, _limit_bytes(machine, workspace))
     except OutOfDeviceMemoryError:
         allocator = replay(sizes, events)
-    return allocator.peak_allocated_bytes, allocator.peak_reserved_bytes
+    return allocator.peak_allocated_bytes + workspace, allocator.peak_reserved_bytes + workspace
 
 
-def _limit_bytes(machine: Machine) -> int:
-    """What the allocator may hold of the machine's memory, by the central estimate."""
-    return max(0, capacity_bytes(machine) - overhead_bytes(machine))
+def _limit_bytes(machine: Machine, workspace: int) -> int:
+    """What the step's storages may take of the machine's memory, by the central estimate."""
+    return max(0, capacity_bytes(machine) - overhead_bytes(machine) - workspace)
+
+
+def workspace_bytes(trace: Trace) -> int:
+    """What cuDNN takes beside the tensors for the largest dense convolution of a CUDA step; 0 without one."""
+    if trace.target != "cuda":
+        return 0
+    needs = (
+        _WINOGRAD_IMAGES * (kind.bytes_read + kind.bytes_written) + _WINOGRAD_WEIGHTS * prod(_weight(kind.inputs)) * 4
+        for kind in trace.kinds
+        if classify(kind) in ("convolution", "convolution backward")
+    )
+    return int(min(CUDNN_WORKSPACE_BYTES, max(needs, default=0)))
+
+
+def _weight(inputs: tuple[tuple[str, Shape], ...]) -> Shape:
+    """A convolution's weight, which is its last image-like input."""
+    return [shape for _, shape in inputs if len(shape) >= 3][-1]
+
+
+def _with_workspace(parts: dict[str, int], workspace: int) -> dict[str, int]:
+    if not workspace:
+        return parts
+    return parts | {"temporary": parts.get("temporary", 0) + workspace}
 
 
 def _runs_within(sizes: list[int], events: tuple[int, ...], machine: Machine, limit_bytes: float) -> bool:
@@ -108,9 +143,8 @@ def _runs_within(sizes: list[int], events: tuple[int, ...], machine: Machine, li
     return True
 
 
-def _probability(sizes: list[int], events: tuple[int, ...], machine: Machine, sigma: float) -> float:
+def _probability(sizes: list[int], events: tuple[int, ...], limit: int, machine: Machine, sigma: float) -> float:
     """Probability that the step runs: how many sigma less (or more) memory would be the least that it runs in."""
-    limit = _limit_bytes(machine)
     low, high = -4.0, 4.0
     if _runs_within(sizes, events, machine, limit - high * sigma):
         return 1.0
@@ -125,9 +159,9 @@ def _probability(sizes: list[int], events: tuple[int, ...], machine: Machine, si
     return 0.5 * (1 + erf((low + high) / 2 / sqrt(2)))
 
 
-def fits(sizes: list[int], events: tuple[int, ...], machine: Machine) -> bool:
-    """Whether storages of these sizes fit a machine, by the central estimate."""
-    return _runs_within(sizes, events, machine, _limit_bytes(machine))
+def fits(sizes: list[int], events: tuple[int, ...], machine: Machine, workspace: int) -> bool:
+    """Whether storages of these sizes and a workspace fit a machine, by the central estimate."""
+    return _runs_within(sizes, events, machine, _limit_bytes(machine, workspace))
 
 
 def capacity_bytes(machine: Machine) -> int:

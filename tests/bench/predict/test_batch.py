@@ -3,7 +3,7 @@ import pytest
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.batch import SizeModel, max_batch_size
-from sslbench.bench.predict.memory import fits
+from sslbench.bench.predict.memory import fits, workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.recipes import trace_recipe
 
@@ -42,7 +42,8 @@ def test_the_largest_batch_fits_and_the_next_one_does_not(trace_at, memory):
 
     def full_trace_fits(batch):
         trace = trace_at(batch)
-        return fits([storage.size for storage in trace.storages], trace.events, machine)
+        sizes = [storage.size for storage in trace.storages]
+        return fits(sizes, trace.events, machine, workspace_bytes(trace_at(8)))
 
     assert full_trace_fits(largest)
     assert not full_trace_fits(largest + 1)
