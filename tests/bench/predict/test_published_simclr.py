@@ -1,7 +1,7 @@
 """Predicted memory of SimCLR against published peaks of torch.cuda.max_memory_allocated.
 
 Source: https://github.com/lightly-ai/lightly, docs/source/getting_started/benchmarks.rst at e8d317f
-(ResNet-18, batch 256, fp32), in GiB with one decimal. The 224 px row also holds a feature bank for evaluation, 0.24 GiB.
+(ResNet-18, batch 256, fp32), in GiB with one decimal. The 224 px row also holds a feature bank for evaluation: 0.24.
 """
 
 import pytest
