@@ -14,7 +14,6 @@ from sslbench.bench.trace.events import Shape, Trace
 from sslbench.hardware_profiles.schema import Machine
 
 MIB = 2**20
-GIB = 2**30
 
 CUDA_CONTEXT_BYTES = 600 * MIB
 """CUDA context with the kernels that a training step loads, outside the allocator (lazy loading, CUDA 11.7 and newer).
@@ -23,7 +22,7 @@ CUDA_CONTEXT_BYTES = 600 * MIB
 618 MiB after training GPT-2 on an A10G (huggingface/optimum-benchmark CI: device memory less the reserved peak).
 """
 CUDA_CONTEXT_SIGMA_BYTES = 100 * MIB
-"""The two figures above and the 300 to 400 MB that PyTorch's maintainers name lie within two of these."""
+"""The two figures above lie within one and a half of these; PyTorch's maintainers name 300 to 400 MB before any kernel."""
 CUDA_USABLE = 0.985
 """What cudaMemGetInfo calls total, of what nvidia-smi calls total.
 
