@@ -22,7 +22,7 @@ CUDA_CONTEXT_BYTES = 600 * MIB
 618 MiB after training GPT-2 on an A10G (huggingface/optimum-benchmark CI: device memory less the reserved peak).
 """
 CUDA_CONTEXT_SIGMA_BYTES = 100 * MIB
-"""The two figures above lie within one and a half of these; PyTorch's maintainers name 300 to 400 MB without kernels."""
+"""The two figures above lie within one and a half of these; PyTorch's maintainers name 300 to 400 MB for less."""
 CUDA_USABLE = 0.985
 """What cudaMemGetInfo calls total, of what nvidia-smi calls total.
 
