@@ -116,11 +116,9 @@ def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
     device = machine.device
     warnings = []
     if machine.device_count > 1:
-        warnings.append(
-            f"predicted for one of the {machine.device_count} devices, with the batch of the recipe on each"
-        )
+        warnings.append(f"{machine.title}: one of its {machine.device_count} devices, each with the recipe's batch")
     if device.kind in ("rocm", "mps"):
-        warnings.append(f"kernels of {device.kind} are predicted as CUDA's: the interval is wider")
+        warnings.append(f"{machine.title}: kernels of {device.kind} are predicted as CUDA's, with a wider interval")
     if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:
         warnings.append(f"{machine.title} has no fast {recipe.precision}: predicted at its fp32 rate")
     return warnings

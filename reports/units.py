@@ -8,8 +8,8 @@ from collections.abc import Sequence
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
 _SI = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_SMALL_PART = 50
-"""A part below a fiftieth of the whole is written in its own unit."""
+_SMALL_PART = 0.1
+"""A part below this, in the unit of the whole, would lose a digit: it is written in its own unit."""
 _NAMED = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
 
 
@@ -29,7 +29,7 @@ def format_bytes(value: float) -> str:
 
 def format_bytes_of(value: float, whole: float) -> str:
     """A part of a whole in the whole's unit where that leaves two digits, such as `14.2 of 24.0 GiB`."""
-    if abs(value) < abs(whole) / _SMALL_PART:
+    if _is_small(value, whole):
         return f"{format_bytes(value)} of {format_bytes(whole)}"
     number, _ = _scaled_bytes(value, like=whole)
     return f"{number} of {format_bytes(whole)}"
@@ -38,7 +38,7 @@ def format_bytes_of(value: float, whole: float) -> str:
 def format_bytes_interval(interval: Sequence[float], *, whole: float | None = None) -> str:
     """An interval of bytes in one unit, such as `13.6 to 14.9 GiB`; with a whole, in the unit of `format_bytes_of`."""
     low, high = interval
-    like = high if whole is None or abs(high) < abs(whole) / _SMALL_PART else whole
+    like = high if whole is None or _is_small(high, whole) else whole
     (start, _), (end, unit) = _scaled_bytes(low, like=like), _scaled_bytes(high, like=like)
     return f"{start} to {end} {unit}"
 
@@ -103,6 +103,11 @@ def format_difference(value: float, reference: float) -> str:
 
 def _join(number: str, unit: str) -> str:
     return f"{number} {unit}"
+
+
+def _is_small(value: float, whole: float) -> bool:
+    number, _ = _scaled_bytes(value, like=whole)
+    return abs(float(number.replace(",", ""))) < _SMALL_PART
 
 
 def _scaled_bytes(value: float, *, like: float) -> tuple[str, str]:
