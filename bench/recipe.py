@@ -13,6 +13,7 @@ Stage = Literal["train", "infer"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Attention = Literal["sdpa", "eager"]
 Option = bool | int | float | str
+_OPTION_TYPES = ("bool", "int", "float", "str")
 Size = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1)]
 
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -23,7 +24,7 @@ ATTENTIONS: tuple[str, ...] = get_args(Attention)
 class Recipe(BaseModel):
     """Model, objective, stage, sizes, precision, optimizer and memory options of one step."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     title: str = ""
@@ -71,12 +72,17 @@ def parse_recipe(table: dict[str, Any], *, where: str) -> Recipe:
 
 def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, as one line: key, expectation, value."""
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+    problems = error.errors(include_url=False)
+    problem = problems[0]
+    place, expected = problem["loc"], problem["msg"][0].lower() + problem["msg"][1:]
+    if place[-1:] and place[-1] in _OPTION_TYPES:  # one problem for each type that an option may have
+        place = place[:-1]
+        kinds = {other["type"] for other in problems if other["loc"][:-1] == place}
+        expected = "expected a finite number" if "finite_number" in kinds else "expected a bool, int, float or str"
+    key = ".".join(str(part) for part in place) or "the file"
     if problem["type"] == "missing":
         return f"{key} is missing"
     if problem["type"] == "extra_forbidden":
         return f"{key} is not a known key"
-    expected = problem["msg"][0].lower() + problem["msg"][1:]
     found = " ".join(repr(problem["input"]).split())[:80]
     return f"{key}: {expected}, got {found}"

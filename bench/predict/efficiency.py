@@ -54,7 +54,10 @@ FULL_RATE_TENSOR_CORES = 1.3
 0.87 of the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate
 (tests/data/achieved_matmul.csv)."""
 TILE_FILL_SECONDS = 1.6e-6
-"""Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic."""
+"""Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic.
+
+An estimate, chosen with BERT-base's published steps on an A100 in view (tests/data/published_training_steps.csv).
+"""
 TILE_FLOPS_PER_K = 2 * 128 * 128
 WIDE_MEMORY_BYTES_PER_SECOND = 1.2e12
 HALF_ON_WIDE_MEMORY = 1.25

@@ -27,7 +27,9 @@ def test_a_recipe_has_the_fields_defaults():
         ({"batchsize": 4}, "batchsize is not a known key"),
         ({"name": ""}, "name: string should have at least 1 character"),
         ({"options": 3}, "options: input should be a valid dictionary"),
-        ({"options": {"a": [1]}}, "options.a"),
+        ({"options": {"a": [1]}}, "options.a: expected a bool, int, float or str, got [1]"),
+        ({"options": {"a": float("nan")}}, "options.a: expected a finite number, got nan"),
+        ({"options": {"a": float("-inf")}}, "options.a: expected a finite number, got -inf"),
     ],
 )
 def test_the_first_wrong_key_is_named(changes, problem):
