@@ -1,5 +1,6 @@
 """From a recipe to a step that runs: the catalog's objectives, or a factory of the user's own. Imports torch."""
 
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from sslbench.bench.factory import factory_parameters, load_factory
 from sslbench.bench.recipe import Recipe, first_problem
 from sslbench.bench.resolve import FIELDS, SIZES
 from sslbench.kernels.models import import_model
+from sslbench.kernels.objective import build_inference, build_training, inference_of
+from sslbench.kernels.setup import Inference, Setup
 
 _Result = TypeVar("_Result")
 
@@ -29,9 +32,10 @@ def step_builder(recipe: Recipe) -> Callable[[torch.device], Callable[[], object
     """
     if recipe.factory:
         return load_factory(recipe)
-    build = _objective(recipe).build
-    arguments = _arguments(recipe, build)
-    return lambda device: _named(recipe, lambda: build(device, **arguments))
+    objective = _objective(recipe)
+    setup, keywords = _arguments(recipe, objective)
+    build = build_inference if recipe.stage == "infer" else build_training
+    return lambda device: _named(recipe, lambda: build(objective, setup(device), **keywords))
 
 
 def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
@@ -44,7 +48,7 @@ def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
     return step_builder(recipe)(device)
 
 
-def inference_module(recipe: Recipe, device: torch.device) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+def inference_module(recipe: Recipe, device: torch.device) -> Inference:
     """The recipe's model in eval mode with the positional inputs of one batch; it returns one tensor.
 
     Raises:
@@ -54,14 +58,9 @@ def inference_module(recipe: Recipe, device: torch.device) -> tuple[torch.nn.Mod
         raise RecipeError(
             f"{recipe.name}: a step of one's own has no model that could be exported: use a torch backend"
         )
-    module = _objective(recipe)
-    checked = _arguments(recipe, module.build)
-    taken = inspect.signature(module.inference).parameters
-    arguments = {key: value for key, value in checked.items() if key in taken}
-    result: tuple[torch.nn.Module, tuple[torch.Tensor, ...]] = _named(
-        recipe, lambda: module.inference(device, **arguments)
-    )
-    return result
+    objective = _objective(recipe)
+    setup, keywords = _arguments(recipe.with_options(stage="infer"), objective)
+    return _named(recipe, lambda: inference_of(objective, setup(device), **keywords))
 
 
 def factory_defaults(recipe: Recipe) -> Recipe:
@@ -92,21 +91,50 @@ def _named(recipe: Recipe, action: Callable[[], _Result]) -> _Result:
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
 
 
-def _arguments(recipe: Recipe, build: Callable[..., Any]) -> dict[str, Any]:
-    """Keyword arguments of an objective's `build`: the fields it takes and the recipe's options, checked."""
-    parameters = inspect.signature(build).parameters
+def _arguments(recipe: Recipe, objective: ModuleType) -> tuple[Callable[[torch.device], Setup], dict[str, Any]]:
+    """The objective's setup, which waits for its device, and its own keywords, checked."""
+    own = dict(inspect.signature(objective.train).parameters) | dict(inspect.signature(objective.inference).parameters)
+    del own["setup"]
+    _check_sizes(recipe, own)
+    shared = {field.name: field.type for field in dataclasses.fields(Setup)}
     fields = {key: getattr(recipe, key) for key in FIELDS if getattr(recipe, key) not in (None, "")}
+    options = {key: _checked(recipe, key, value, own, shared) for key, value in recipe.options.items()}
+    every = fields | options
+    keywords = {key: value for key, value in every.items() if key in own}
+    common = {key: value for key, value in every.items() if key in shared}
+    accumulation = common.get("accumulation", 1) if recipe.stage == "train" else 1
+    common["batch_size"] = _micro_batch(recipe, accumulation)
+    common["accumulation"] = accumulation
+
+    def setup(device: torch.device) -> Setup:
+        return Setup(device=device, **common)
+
+    return setup, keywords
+
+
+def _check_sizes(recipe: Recipe, own: dict[str, inspect.Parameter]) -> None:
     for size in SIZES:
-        if size in fields and size not in parameters:
+        given, taken = getattr(recipe, size) is not None, size in own or size == "batch_size"
+        if given and not taken:
             raise RecipeError(f"recipe {recipe.name}: {size}: objective {recipe.objective} has no such size")
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name in FIELDS and name not in fields:
-            raise RecipeError(f"recipe {recipe.name}: {name} is missing: objective {recipe.objective} needs it")
-    hyper = {name: parameter for name, parameter in parameters.items() if name not in (*FIELDS, "device")}
-    return fields | {key: _checked(recipe, key, value, hyper) for key, value in recipe.options.items()}
+        required = size not in own or own[size].default is inspect.Parameter.empty
+        if taken and required and not given:
+            raise RecipeError(f"recipe {recipe.name}: {size} is missing: objective {recipe.objective} needs it")
 
 
-def _checked(recipe: Recipe, key: str, value: Any, hyper: dict[str, inspect.Parameter]) -> Any:
+def _micro_batch(recipe: Recipe, accumulation: int) -> int:
+    """Samples of one forward pass: the recipe's batch is that of the whole step."""
+    batch = recipe.batch_size or 0
+    if accumulation < 1 or batch % accumulation:
+        raise RecipeError(
+            f"recipe {recipe.name}: accumulation: expected a divisor of the batch of {batch}, got {accumulation}"
+        )
+    return batch // accumulation
+
+
+def _checked(recipe: Recipe, key: str, value: Any, own: dict[str, inspect.Parameter], shared: dict[str, Any]) -> Any:
+    hyper = {name: parameter.annotation for name, parameter in own.items() if name not in FIELDS}
+    hyper |= {name: kind for name, kind in shared.items() if name not in (*FIELDS, "device")}
     if key not in hyper:
         near = get_close_matches(key, hyper, n=1)
         hint = f"did you mean {near[0]}? else " if near else ""
@@ -114,7 +142,7 @@ def _checked(recipe: Recipe, key: str, value: Any, hyper: dict[str, inspect.Para
             f"recipe {recipe.name}: objective {recipe.objective} has no {key!r}: {hint}it takes {', '.join(hyper)}"
         )
     try:
-        return TypeAdapter(hyper[key].annotation).validate_python(value, strict=True)
+        return TypeAdapter(hyper[key]).validate_python(value, strict=True)
     except ValidationError as error:
         problem = first_problem(error).partition(": ")[2]
         raise RecipeError(f"recipe {recipe.name}: {key}: {problem}") from error

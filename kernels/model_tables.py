@@ -1,42 +1,13 @@
 """Models as data: the keys of a Hugging Face config.json, from the catalog or from a folder. Imports no torch."""
 
 import json
+import tomllib
 from difflib import get_close_matches
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-MODELS: dict[str, dict[str, Any]] = {
-    # Table 1 of https://arxiv.org/abs/1810.04805, vocabulary of the uncased models.
-    "bert-base": {"model_type": "bert"},
-    "bert-large": {
-        "model_type": "bert",
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "intermediate_size": 4096,
-    },
-    # Table 1 of https://arxiv.org/abs/1908.08962.
-    "bert-mini": {
-        "model_type": "bert",
-        "hidden_size": 256,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "intermediate_size": 1024,
-    },
-    # Table 1 of https://arxiv.org/abs/1512.03385; as in torchvision, the 3x3 convolution of a block has the stride.
-    "resnet18": {
-        "model_type": "resnet",
-        "layer_type": "basic",
-        "hidden_sizes": [64, 128, 256, 512],
-        "depths": [2, 2, 2, 2],
-    },
-    "resnet50": {
-        "model_type": "resnet",
-        "layer_type": "bottleneck",
-        "hidden_sizes": [256, 512, 1024, 2048],
-        "depths": [3, 4, 6, 3],
-    },
-}
+MODELS: dict[str, dict[str, Any]] = tomllib.loads(files("sslbench.kernels").joinpath("models.toml").read_text("utf-8"))
 """Keys of a Hugging Face config.json by catalog name; a key that is missing has the default of its model type."""
 
 

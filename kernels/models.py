@@ -18,8 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
 from sslbench.kernels.model_tables import model_table
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from sslbench.kernels.setup import DTYPES
 
 _skip_init: ContextVar[bool] = ContextVar("skip_init", default=False)
 
@@ -67,7 +66,7 @@ def import_model(model: str) -> None:
     Raises:
         ValueError: as `model_config`.
     """
-    _base_class(model_config(model))
+    base_class(model_config(model))
 
 
 def masked_lm(config: Any, *, attention: str) -> nn.Module:
@@ -80,28 +79,11 @@ def masked_lm(config: Any, *, attention: str) -> nn.Module:
     if model_class is None:
         raise ValueError(f"a model of type {config.model_type!r} has no masked-LM head: use a model such as bert-base")
     config.use_cache = False  # a decoder's, and in the way of recomputed activations
-    return _create(model_class, config, attention)
+    return create(model_class, config, attention)
 
 
-def image_encoder(config: Any, *, attention: str) -> nn.Module:
-    """The model of `config` without a head, which maps images (N, C, H, W) to pooled features.
-
-    Raises:
-        ValueError: this model type does not take images.
-    """
-    model_class = _base_class(config)
-    if getattr(model_class, "main_input_name", "") != "pixel_values":
-        raise ValueError(f"a model of type {config.model_type!r} is no image encoder: use a model such as resnet50")
-    return _create(model_class.__name__, config, attention)
-
-
-def feature_size(config: Any) -> int:
-    """Channels of an image encoder's pooled features."""
-    sizes = getattr(config, "hidden_sizes", None)
-    return int(sizes[-1] if sizes else config.hidden_size)
-
-
-def _base_class(config: Any) -> Any:
+def base_class(config: Any) -> Any:
+    """The class of transformers that is this config's model without a head; None where there is none."""
     name = MODEL_MAPPING_NAMES.get(config.model_type)
     return getattr(transformers, name) if isinstance(name, str) else None
 
@@ -139,13 +121,18 @@ class _Recomputed:
         return checkpoint(self.forward, *args, use_reentrant=False)
 
 
-def _create(class_name: str, config: Any, attention: str) -> nn.Module:
+def create(class_name: str, config: Any, attention: str, **keywords: Any) -> nn.Module:
+    """A model of transformers with random weights; `keywords` go to its class.
+
+    Raises:
+        ValueError: the config names something that transformers does not have.
+    """
     model_class = getattr(transformers, class_name)
     has_attention = getattr(config, "num_attention_heads", None) is not None
     if has_attention:
         config._attn_implementation = attention
     try:
-        model: Any = model_class(config)
+        model: Any = model_class(config, **keywords)
     except KeyError as error:  # such as an activation function that transformers does not have
         raise ValueError(
             f"the model's config names {error}, unknown to transformers {transformers.__version__}"

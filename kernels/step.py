@@ -7,29 +7,21 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from sslbench.kernels.models import DTYPES
+from sslbench.kernels.setup import DTYPES, check_precision
 
 Step = Callable[[], torch.Tensor]
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
-def check_precision(precision: str, weights: str) -> None:
-    """Half-precision weights leave no choice of what is computed in.
-
-    Raises:
-        ValueError: the precision is unknown, or is not that of the weights.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if weights not in DTYPES:
-        raise ValueError(f"weights: expected one of {', '.join(DTYPES)}, got {weights!r}")
-    if weights not in ("fp32", precision):
-        raise ValueError(
-            f"weights in {weights} are computed with in {weights}: set the precision to {weights}, not {precision}"
-        )
-
-
-def training_step(loss: Step, optimizer: Optimizer, *, device: torch.device, precision: str, weights: str) -> Step:
+def training_step(
+    loss: Step,
+    optimizer: Optimizer,
+    *,
+    device: torch.device,
+    precision: str,
+    weights: str,
+    accumulation: int = 1,
+    after_update: Callable[[], None] | None = None,
+) -> Step:
     """One optimizer update as a function without arguments, which returns the loss, detached.
 
     Args:
@@ -39,6 +31,8 @@ def training_step(loss: Step, optimizer: Optimizer, *, device: torch.device, pre
         precision: `fp32` (no TF32 anywhere), `tf32`, or mixed precision in `bf16` or `fp16`; fp16 scales the loss
             (https://arxiv.org/abs/1710.03740).
         weights: type of the parameters; in half precision there is neither autocast nor loss scaling.
+        accumulation: forward and backward passes before the update; the loss is the mean over them.
+        after_update: run after the update, without gradients.
 
     Raises:
         ValueError: see `check_precision`.
@@ -47,11 +41,20 @@ def training_step(loss: Step, optimizer: Optimizer, *, device: torch.device, pre
     scaler = torch.amp.GradScaler(device.type) if precision == "fp16" and weights == "fp32" else None
 
     def step() -> torch.Tensor:
+        total: torch.Tensor | None = None
         with float32_math(precision):
-            with autocast(device, precision, weights):
-                value = loss()
-            _update(value, optimizer, scaler)
-        return value.detach()
+            for _ in range(accumulation):
+                with autocast(device, precision, weights):
+                    value = loss() if accumulation == 1 else loss() / accumulation
+                _backward(value, scaler)
+                total = value.detach() if total is None else total + value.detach()
+                del value  # else its graph lives on through the next forward pass
+            _update(optimizer, scaler)
+            if after_update is not None:
+                with torch.no_grad():
+                    after_update()
+        assert total is not None  # noqa: S101 - there is at least one pass
+        return total
 
     return step
 
@@ -101,12 +104,15 @@ def float32_math(precision: str) -> Iterator[None]:
             setting.fp32_precision = value
 
 
-def _update(loss: torch.Tensor, optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
+def _backward(loss: torch.Tensor, scaler: torch.amp.GradScaler | None) -> None:
+    scaled = loss if scaler is None else scaler.scale(loss)
+    scaled.backward()  # type: ignore[no-untyped-call]
+
+
+def _update(optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
     if scaler is None:
-        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     else:
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
     optimizer.zero_grad(set_to_none=True)

@@ -17,7 +17,7 @@ from sslbench.bench.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"<!-- \$ sslbench (?P<arguments>.*?) -->\n```text\n(?P<text>.*?)```\n", re.DOTALL)
 STEP = re.compile(r"```python\n(# my_step\.py\n.*?)```", re.DOTALL)
 WIDTH = 80

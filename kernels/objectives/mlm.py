@@ -7,108 +7,61 @@ Paper: https://arxiv.org/abs/1810.04805, Section 3.1; the selection follows the 
 Shapes: B sequences, L tokens, V words in the vocabulary.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from sslbench.kernels.models import checkpoint_activations, constructing, masked_lm, model_config
-from sslbench.kernels.optimizers import make_optimizer
-from sslbench.kernels.step import Step, check_precision, inference_step, training_step
+from sslbench.kernels.setup import Inference, Setup, Training
 
 IGNORED = -100  # label of a token that has no part in the loss
 MASK_TOKEN = 103  # [MASK] in the vocabulary of bert-base-uncased; which id it is changes no cost
 MASKED, RANDOM = 0.8, 0.1
 
 
-def build(
-    device: torch.device,
-    *,
-    model: str,
-    batch_size: int,
-    seq_len: int,
-    stage: Literal["train", "infer"] = "train",
-    precision: str = "fp32",
-    optimizer: str = "adamw",
-    attention: str = "sdpa",
-    activation_checkpointing: bool = False,
-    weights: str = "fp32",
-    mask_ratio: float = 0.15,
-    padding: bool = False,
-    learning_rate: float = 1e-4,
-    weight_decay: float = 0.01,
-) -> Step:
-    """One step of masked language modelling on synthetic tokens, as a function without arguments.
+def train(setup: Setup, *, seq_len: int, mask_ratio: float = 0.15, padding: bool = False) -> Training:
+    """Masked language modelling on synthetic tokens (B, L).
 
     Args:
-        device: where everything lies.
-        model: catalog model, or a folder with a config.json.
-        batch_size: sequences a step (B).
+        setup: model, batch and how it is run.
         seq_len: tokens a sequence (L).
-        stage: `train` is forward, loss, backward, optimizer, zero_grad; `infer` is one forward batch.
-        precision: fp32, tf32, bf16, fp16.
-        optimizer: see `make_optimizer`.
-        attention: `sdpa` or `eager`.
-        activation_checkpointing: recompute activations in the backward pass.
-        weights: type of the parameters; bf16 or fp16 is pure half precision.
         mask_ratio: part of the tokens that is selected.
         padding: sequences of different lengths with an attention mask; without it no mask is passed.
-        learning_rate: of the optimizer.
-        weight_decay: of weight matrices.
 
     Raises:
         ValueError: the model has no masked-LM head or fewer positions than `seq_len`, or a value is out of range.
     """
     if not 0 < mask_ratio < 1:
         raise ValueError(f"mask_ratio: expected a number between 0 and 1, got {mask_ratio}")
-    if stage == "infer":
-        module, inputs = inference(
-            device,
-            model=model,
-            batch_size=batch_size,
-            seq_len=seq_len,
-            precision=precision,
-            attention=attention,
-            weights=weights,
-            padding=padding,
-        )
-        return inference_step(module, inputs, device=device, precision=precision, weights=weights)
-    network = _network(device, model=model, seq_len=seq_len, precision=precision, attention=attention, weights=weights)
-    if activation_checkpointing:
+    network = _network(setup, seq_len)
+    if setup.activation_checkpointing:
         checkpoint_activations(network)
-    update = make_optimizer(optimizer, network, learning_rate=learning_rate, weight_decay=weight_decay)
-    tokens_BL, attention_mask_BL = _inputs(network.config, device, batch_size, seq_len, padding=padding)
 
-    def loss() -> torch.Tensor:
+    def loss(tokens_BL: torch.Tensor, attention_mask_BL: torch.Tensor | None = None) -> torch.Tensor:
         inputs_BL, labels_BL = mask_tokens(
             tokens_BL, mask_ratio=mask_ratio, vocab_size=network.config.vocab_size, attention_mask_BL=attention_mask_BL
         )
         output: torch.Tensor = network(input_ids=inputs_BL, attention_mask=attention_mask_BL, labels=labels_BL).loss
         return output
 
-    return training_step(loss, update, device=device, precision=precision, weights=weights)
+    return Training(
+        network=network,
+        inputs=_inputs(network.config, setup, seq_len, padding=padding),
+        loss=loss,
+        learning_rate=1e-4,
+        weight_decay=0.01,
+    )
 
 
-def inference(
-    device: torch.device,
-    *,
-    model: str,
-    batch_size: int,
-    seq_len: int,
-    precision: str = "fp32",
-    attention: str = "sdpa",
-    weights: str = "fp32",
-    padding: bool = False,
-) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """The model in eval mode and its inputs: tokens (B, L), with `padding` an attention mask (B, L); gives (B, L, V).
+def inference(setup: Setup, *, seq_len: int, padding: bool = False) -> Inference:
+    """The model and its inputs: tokens (B, L), with `padding` an attention mask (B, L); gives logits (B, L, V).
 
     Raises:
-        ValueError: as `build`.
+        ValueError: as `train`.
     """
-    network = _network(device, model=model, seq_len=seq_len, precision=precision, attention=attention, weights=weights)
-    tokens_BL, attention_mask_BL = _inputs(network.config, device, batch_size, seq_len, padding=padding)
-    inputs = (tokens_BL,) if attention_mask_BL is None else (tokens_BL, attention_mask_BL)
-    return _Logits(network).eval(), inputs
+    network = _network(setup, seq_len)
+    return _Logits(network).eval(), _inputs(network.config, setup, seq_len, padding=padding)
 
 
 def mask_tokens(
@@ -144,14 +97,13 @@ class _Logits(nn.Module):
         return logits
 
 
-def _network(device: torch.device, *, model: str, seq_len: int, precision: str, attention: str, weights: str) -> Any:
-    check_precision(precision, weights)
-    config = model_config(model)
+def _network(setup: Setup, seq_len: int) -> Any:
+    config = model_config(setup.model)
     positions = _positions(config)
     if positions is not None and seq_len > positions:
-        raise ValueError(f"seq_len: {model} has {positions} positions, got {seq_len}")
-    with constructing(device, weights):
-        return masked_lm(config, attention=attention)
+        raise ValueError(f"seq_len: {setup.model} has {positions} positions, got {seq_len}")
+    with constructing(setup.device, setup.weights):
+        return masked_lm(config, attention=setup.attention)
 
 
 def _positions(config: Any) -> int | None:
@@ -174,14 +126,13 @@ _POSITIONS_AFTER_PADDING = (
 )
 
 
-def _inputs(
-    config: Any, device: torch.device, batch_size: int, seq_len: int, *, padding: bool
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _inputs(config: Any, setup: Setup, seq_len: int, *, padding: bool) -> tuple[torch.Tensor, ...]:
+    batch, device = setup.batch_size, setup.device
     # From 1: token 0 is [PAD] in BERT's vocabulary, and models may drop it on sight.
-    tokens_BL = torch.randint(1, config.vocab_size, (batch_size, seq_len), device=device)
+    tokens_BL = torch.randint(1, config.vocab_size, (batch, seq_len), device=device)
     if not padding:
-        return tokens_BL, None
+        return (tokens_BL,)
     # Evenly spread over half to full length, so that the work is the same in every run.
     shortest = (seq_len + 1) // 2
-    length_B1 = torch.linspace(shortest, seq_len, batch_size, device=device).round().unsqueeze(1)
+    length_B1 = torch.linspace(shortest, seq_len, batch, device=device).round().unsqueeze(1)
     return tokens_BL, (torch.arange(seq_len, device=device).unsqueeze(0) < length_B1).long()

@@ -6,121 +6,53 @@ LARS with a learning rate of 0.3 * batch / 256 (Appendix B.1).
 Shapes: N images, 2N views (views i and i + N are of one image), C channels, S pixels, F features, D projected.
 """
 
-from typing import Any, Literal, TypeVar
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from sslbench.kernels.models import (
-    DTYPES,
-    checkpoint_activations,
-    constructing,
-    feature_size,
-    image_encoder,
-    model_config,
-)
-from sslbench.kernels.optimizers import make_optimizer
-from sslbench.kernels.step import Step, check_precision, inference_step, training_step
-
-_Module = TypeVar("_Module", bound=nn.Module)
+from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out, synthetic_images
+from sslbench.kernels.models import constructing
+from sslbench.kernels.setup import Inference, Setup, Training
 
 
-def build(
-    device: torch.device,
-    *,
-    model: str,
-    batch_size: int,
-    image_size: int,
-    stage: Literal["train", "infer"] = "train",
-    precision: str = "fp32",
-    optimizer: str = "lars",
-    attention: str = "sdpa",
-    activation_checkpointing: bool = False,
-    weights: str = "fp32",
-    temperature: float = 0.1,
-    projection_dim: int = 128,
-    channels_last: bool = False,
-    learning_rate: float | None = None,
-    weight_decay: float = 1e-6,
-) -> Step:
-    """One step of SimCLR on synthetic views, as a function without arguments.
+def train(setup: Setup, *, image_size: int, temperature: float = 0.1, projection_dim: int = 128) -> Training:
+    """SimCLR on synthetic views (2N, C, S, S).
 
     Args:
-        device: where everything lies.
-        model: catalog model, or a folder with a config.json.
-        batch_size: images a step (N); a training step encodes 2N views, an inference step N images.
+        setup: model, batch (N images, each seen twice) and how it is run.
         image_size: height and width in pixels (S).
-        stage: `train` is forward, loss, backward, optimizer, zero_grad; `infer` is one forward batch of the encoder.
-        precision: fp32, tf32, bf16, fp16.
-        optimizer: see `make_optimizer`.
-        attention: `sdpa` or `eager`, for encoders that have attention.
-        activation_checkpointing: recompute activations in the backward pass.
-        weights: type of the parameters; bf16 or fp16 is pure half precision.
         temperature: of NT-Xent.
         projection_dim: width of the projection (D).
-        channels_last: memory format of images and convolutions.
-        learning_rate: of the optimizer; None for the paper's 0.3 * batch / 256.
-        weight_decay: of weight matrices and convolutions.
 
     Raises:
         ValueError: a batch of 1 (NT-Xent has no negatives), a model that takes no images, a value out of range.
     """
-    if stage == "infer":
-        module, inputs = inference(
-            device,
-            model=model,
-            batch_size=batch_size,
-            image_size=image_size,
-            precision=precision,
-            attention=attention,
-            weights=weights,
-            channels_last=channels_last,
-        )
-        return inference_step(module, inputs, device=device, precision=precision, weights=weights)
-    _check(batch_size, temperature, projection_dim)
-    check_precision(precision, weights)
-    config = model_config(model)
-    with constructing(device, weights):
-        network = _SimCLR(image_encoder(config, attention=attention), feature_size(config), projection_dim)
-    if activation_checkpointing:
-        checkpoint_activations(network.encoder.network)
-    network = _laid_out(network, channels_last=channels_last)
-    rate = 0.3 * batch_size / 256 if learning_rate is None else learning_rate
-    update = make_optimizer(optimizer, network, learning_rate=rate, weight_decay=weight_decay)
-    # The loader hands over both views in one tensor, as training scripts do.
-    views = _images(config, device, 2 * batch_size, image_size, weights=weights, channels_last=channels_last)
+    _check(setup.batch_size, temperature, projection_dim)
+    encoder = image_encoder(setup, image_size=image_size)
+    with constructing(setup.device, setup.weights):
+        network = laid_out(_SimCLR(encoder, projection_dim), setup)
 
-    def loss() -> torch.Tensor:
+    def loss(views: torch.Tensor) -> torch.Tensor:
         return nt_xent(network(views), temperature)
 
-    return training_step(loss, update, device=device, precision=precision, weights=weights)
+    return Training(
+        network=network,
+        # The loader hands over both views in one tensor, as training scripts do.
+        inputs=(synthetic_images(setup, 2 * setup.batch_size, encoder.channels, image_size),),
+        loss=loss,
+        learning_rate=0.3 * setup.samples / 256,
+        weight_decay=1e-6,
+    )
 
 
-def inference(
-    device: torch.device,
-    *,
-    model: str,
-    batch_size: int,
-    image_size: int,
-    precision: str = "fp32",
-    attention: str = "sdpa",
-    weights: str = "fp32",
-    channels_last: bool = False,
-) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """The encoder in eval mode (the projection head is thrown away) and its input (N, 3, S, S); gives (N, F).
+def inference(setup: Setup, *, image_size: int) -> Inference:
+    """The encoder (the projection head is thrown away) and its input (N, C, S, S); gives (N, F).
 
     Raises:
-        ValueError: as `build`.
+        ValueError: as `train`.
     """
-    check_precision(precision, weights)
-    config = model_config(model)
-    with constructing(device, weights):
-        encoder = _Encoder(image_encoder(config, attention=attention))
-    encoder = _laid_out(encoder, channels_last=channels_last)
-    return encoder.eval(), (
-        _images(config, device, batch_size, image_size, weights=weights, channels_last=channels_last),
-    )
+    encoder = image_encoder(setup, image_size=image_size)
+    return encoder.eval(), (synthetic_images(setup, setup.batch_size, encoder.channels, image_size),)
 
 
 def nt_xent(z_2ND: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -152,24 +84,13 @@ def nt_xent(z_2ND: torch.Tensor, temperature: float) -> torch.Tensor:
     return functional.cross_entropy(logits_2N2N, other_view_2N)
 
 
-class _Encoder(nn.Module):
-    """Images (N, C, S, S) to pooled features (N, F)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network(images).pooler_output
-        return features.flatten(1)
-
-
 class _SimCLR(nn.Module):
     """Encoder and projection head: F -> F -> D with batch normalisation and ReLU between."""
 
-    def __init__(self, encoder: nn.Module, features: int, projection_dim: int) -> None:
+    def __init__(self, encoder: ImageEncoder, projection_dim: int) -> None:
         super().__init__()
-        self.encoder = _Encoder(encoder)
+        features = encoder.features
+        self.encoder = encoder
         self.projection = nn.Sequential(
             nn.Linear(features, features, bias=False),  # the normalisation after it has the bias
             nn.BatchNorm1d(features),
@@ -191,15 +112,3 @@ def _check(batch_size: int, temperature: float, projection_dim: int) -> None:
         raise ValueError(f"temperature: expected a number above 0, got {temperature}")
     if projection_dim < 1:
         raise ValueError(f"projection_dim: expected a positive integer, got {projection_dim}")
-
-
-def _laid_out(module: _Module, *, channels_last: bool) -> _Module:
-    # torch documents memory_format for modules; its stubs leave it out
-    return module.to(memory_format=torch.channels_last) if channels_last else module  # type: ignore[call-overload]
-
-
-def _images(
-    config: Any, device: torch.device, count: int, size: int, *, weights: str, channels_last: bool
-) -> torch.Tensor:
-    images = torch.randn(count, config.num_channels, size, size, device=device, dtype=DTYPES[weights])
-    return images.contiguous(memory_format=torch.channels_last) if channels_last else images

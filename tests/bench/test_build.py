@@ -1,3 +1,6 @@
+import dataclasses
+import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -7,10 +10,10 @@ import torch
 from sslbench.bench.build import build_step, factory_defaults, inference_module, step_builder
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.resolve import resolve_recipe
-from sslbench.kernels.catalog import recipe_tables
-from sslbench.kernels.model_tables import MODELS
+from sslbench.bench.resolve import SIZES, resolve_recipe
+from sslbench.kernels.catalog import objective_names, recipe_tables
 from sslbench.kernels.optimizers import OPTIMIZERS
+from sslbench.kernels.setup import Setup
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -188,15 +191,32 @@ def test_the_recipe_and_the_step_of_the_page_run(page, tmp_path, factory):
     build_step(factory(page("python"), batch_size=2, options={"width": 4}), CPU)()
 
 
-def test_the_page_names_every_option_and_key(page):
+def test_the_page_names_every_key_and_every_option_that_all_objectives_have(page):
     text = page(None)
-    for name in ("bert-mini-mlm", "simclr-resnet18"):
-        recipe = resolve_recipe(name, {"options": {"no_such_option": 1}})
-        with pytest.raises(RecipeError) as raised:
-            step_builder(recipe)
-        for option in str(raised.value).partition("it takes ")[2].split(", "):
-            assert f"`{option}`" in text
-    for key in Recipe.model_fields.keys() - {"factory", "options"}:
+    shared = {field.name for field in dataclasses.fields(Setup)} - {"device"}
+    for key in (Recipe.model_fields.keys() | shared) - {"factory", "options"}:
         assert f"`{key}`" in text
-    for name in (*recipe_tables(), *MODELS, *OPTIMIZERS):
+    for name in OPTIMIZERS:
         assert f"`{name}`" in text
+
+
+@pytest.mark.parametrize("objective", objective_names())
+def test_the_page_of_an_objective_names_its_options_its_recipes_and_their_models(objective, page):
+    text = (PAGE.parent / "objectives" / f"{objective}.md").read_text()
+    assert f"(objectives/{objective}.md)" in page(None)
+    module = importlib.import_module(f"sslbench.kernels.objectives.{objective}")
+    own = {**inspect.signature(module.train).parameters, **inspect.signature(module.inference).parameters}
+    for option in own.keys() - {"setup", *SIZES}:
+        assert f"`{option}`" in text
+    for name, table in recipe_tables().items():
+        if table["objective"] == objective:
+            assert f"`{name}`" in text
+            assert f"`{table['model']}`" in text
+
+
+def test_a_batch_is_divided_among_its_passes():
+    step = build_step(small("bert-mini-mlm", batch_size=4, options={"accumulation": 2}), CPU)
+    assert step().isfinite()
+    with pytest.raises(RecipeError, match="accumulation: expected a divisor of the batch of 2, got 3"):
+        build_step(small("bert-mini-mlm", options={"accumulation": 3}), META)
+    assert build_step(small("bert-mini-mlm", stage="infer", options={"accumulation": 2}), CPU)().shape[0] == 2

@@ -1,7 +1,13 @@
+import dataclasses
 import json
 
 import pytest
 import torch
+
+from sslbench.kernels.objective import build_inference, build_training, inference_of
+from sslbench.kernels.setup import Setup
+
+SETUP = {field.name for field in dataclasses.fields(Setup)}
 
 TINY_BERT = {
     "architectures": ["BertForMaskedLM"],
@@ -51,3 +57,44 @@ def tiny_bert(model_folder):
 @pytest.fixture
 def tiny_resnet(model_folder):
     return model_folder(TINY_RESNET)
+
+
+def setup_and_keywords(keywords):
+    shared = {key: value for key, value in keywords.items() if key in SETUP}
+    setup = Setup(**{"device": torch.device("cpu"), **shared})
+    return setup, {key: value for key, value in keywords.items() if key not in SETUP}
+
+
+@pytest.fixture
+def build():
+    """The step of an objective on this CPU, always from the same seed: `build(objective, stage=..., **keywords)`."""
+
+    def make(objective, stage="train", **keywords):
+        torch.manual_seed(0)
+        setup, own = setup_and_keywords(keywords)
+        return (build_training if stage == "train" else build_inference)(objective, setup, **own)
+
+    return make
+
+
+@pytest.fixture
+def infer():
+    """The inference module of an objective on this CPU and its inputs: `infer(objective, **keywords)`."""
+
+    def make(objective, **keywords):
+        setup, own = setup_and_keywords(keywords)
+        return inference_of(objective, setup, **own)
+
+    return make
+
+
+@pytest.fixture
+def trained():
+    """The `Training` of an objective on this CPU: `trained(objective, **keywords)`."""
+
+    def make(objective, **keywords):
+        torch.manual_seed(0)
+        setup, own = setup_and_keywords(keywords)
+        return objective.train(setup, **own)
+
+    return make

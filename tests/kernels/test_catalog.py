@@ -22,7 +22,7 @@ def test_recipes_name_models_and_objectives_that_exist_and_their_paper():
 
 
 def test_objectives_are_the_modules_of_their_folder():
-    assert objective_names() == ("mlm", "simclr")
+    assert {"mlm", "simclr"} <= set(objective_names())
 
 
 def test_the_catalog_imports_no_torch():

@@ -5,17 +5,16 @@ import sys
 import pytest
 import torch
 
+from sslbench.kernels.encoders import image_encoder
 from sslbench.kernels.model_tables import MODELS, model_table
 from sslbench.kernels.models import (
-    DTYPES,
     constructing,
-    feature_size,
-    image_encoder,
     import_model,
     masked_lm,
     model_config,
     no_init,
 )
+from sslbench.kernels.setup import DTYPES, Setup
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 
@@ -56,10 +55,9 @@ def test_bert_has_the_published_parameters(name, shape, count, skip_init):
 @pytest.mark.parametrize(("name", "count", "features"), [("resnet50", 23_508_032, 2048), ("resnet18", 11_176_512, 512)])
 def test_resnet_has_the_parameters_of_torchvision_without_its_classifier(name, count, features):
     # torchvision: 25,557,032 and 11,689,512 with a classifier of 1000 classes
-    config = model_config(name)
-    with constructing(META):
-        assert parameters(image_encoder(config, attention="sdpa")) == count
-    assert feature_size(config) == features
+    encoder = image_encoder(Setup(device=META, model=name, batch_size=1), image_size=224)
+    assert parameters(encoder) == count
+    assert encoder.features == features
 
 
 def test_weights_are_random_unless_skipped(tiny_bert):
@@ -113,7 +111,7 @@ def test_a_model_without_the_head_is_refused(tiny_resnet):
 
 def test_a_model_that_takes_no_images_is_refused(tiny_bert):
     with pytest.raises(ValueError, match=r"type 'bert' is no image encoder"):
-        image_encoder(model_config(tiny_bert), attention="sdpa")
+        image_encoder(Setup(device=META, model=tiny_bert, batch_size=1), image_size=32)
 
 
 def test_an_unknown_model_suggests_the_nearest():

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from sslbench.kernels.step import autocast, check_precision, float32_math, inference_step, training_step
+from sslbench.kernels.setup import Setup, check_precision
+from sslbench.kernels.step import autocast, float32_math, inference_step, training_step
 
 CPU = torch.device("cpu")
 
@@ -98,3 +99,35 @@ def test_half_precision_weights_take_no_autocast():
 def test_precisions_that_cannot_be_are_named(precision, weights, problem):
     with pytest.raises(ValueError, match=problem):
         check_precision(precision, weights)
+
+
+def test_accumulated_passes_give_the_gradient_of_their_mean_and_one_update():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    factors = iter([1.0, 3.0])
+    step = training_step(
+        lambda: next(factors) * weight.sum(), optimizer, device=CPU, precision="fp32", weights="fp32", accumulation=2
+    )
+    assert step().item() == 2.0
+    assert weight.item() == 1 - 0.5 * 2.0
+
+
+def test_what_follows_the_update_sees_the_new_weights_and_records_no_gradient():
+    weight = nn.Parameter(torch.tensor([1.0]))
+    seen = []
+    step = training_step(
+        weight.sum,
+        torch.optim.SGD([weight], lr=0.5),
+        device=CPU,
+        precision="fp32",
+        weights="fp32",
+        after_update=lambda: seen.append((weight.item(), torch.is_grad_enabled())),
+    )
+    step()
+    assert seen == [(0.5, False)]
+
+
+def test_a_setup_is_checked():
+    with pytest.raises(ValueError, match="accumulation: expected a positive integer, got 0"):
+        Setup(device=CPU, model="bert-mini", batch_size=4, accumulation=0)
+    assert Setup(device=CPU, model="bert-mini", batch_size=4, accumulation=3).samples == 12

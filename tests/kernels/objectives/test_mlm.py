@@ -1,22 +1,26 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslbench.kernels.models import constructing, masked_lm, model_config
-from sslbench.kernels.objectives.mlm import IGNORED, MASK_TOKEN, build, inference, mask_tokens
+from sslbench.kernels.objectives import mlm
+from sslbench.kernels.objectives.mlm import IGNORED, MASK_TOKEN, mask_tokens
 
 CPU = torch.device("cpu")
 VOCABULARY = 30522
 
 
 @pytest.fixture
-def step(tiny_bert):
-    def make(**changes):
-        torch.manual_seed(0)
-        return build(CPU, **{"model": tiny_bert, "batch_size": 4, "seq_len": 20, **changes})
+def step(tiny_bert, build):
+    return partial(build, mlm, model=tiny_bert, batch_size=4, seq_len=20)
 
-    return make
+
+@pytest.fixture
+def inference(tiny_bert, infer):
+    return partial(infer, mlm, model=tiny_bert)
 
 
 def test_selection_is_15_percent_and_its_fate_80_10_10():
@@ -106,21 +110,21 @@ def test_every_variant_runs_finite_steps(step, changes):
     assert all(run().isfinite() for _ in range(2))
 
 
-def test_sdpa_and_eager_attention_agree(tiny_bert):
+def test_sdpa_and_eager_attention_agree(inference):
     outputs = []
     for attention in ("sdpa", "eager"):
         torch.manual_seed(0)
-        module, inputs = inference(CPU, model=tiny_bert, batch_size=4, seq_len=16, attention=attention, padding=True)
+        module, inputs = inference(batch_size=4, seq_len=16, attention=attention, padding=True)
         outputs.append(module(*inputs)[inputs[1].bool()])
     torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
 
 
-def test_inference_gives_logits(tiny_bert, step):
-    module, inputs = inference(CPU, model=tiny_bert, batch_size=2, seq_len=8)
+def test_inference_gives_logits(inference, step):
+    module, inputs = inference(batch_size=2, seq_len=8)
     assert not module.training
     assert [tuple(tensor.shape) for tensor in inputs] == [(2, 8)]
     assert module(*inputs).shape == (2, 8, 120)
-    padded, with_mask = inference(CPU, model=tiny_bert, batch_size=3, seq_len=8, padding=True)
+    padded, with_mask = inference(batch_size=3, seq_len=8, padding=True)
     assert with_mask[1].sum(dim=1).tolist() == [4, 6, 8]
     assert padded(*with_mask).shape == (3, 8, 120)
     assert step(stage="infer", batch_size=1, seq_len=1)().shape == (1, 1, 120)

@@ -1,19 +1,20 @@
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sslbench.kernels.objectives.simclr import build, inference
-
-CPU = torch.device("cpu")
+from sslbench.kernels.objectives import simclr
 
 
 @pytest.fixture
-def step(tiny_resnet):
-    def make(**changes):
-        torch.manual_seed(0)
-        return build(CPU, **{"model": tiny_resnet, "batch_size": 4, "image_size": 32, **changes})
+def step(tiny_resnet, build):
+    return partial(build, simclr, model=tiny_resnet, batch_size=4, image_size=32)
 
-    return make
+
+@pytest.fixture
+def inference(tiny_resnet, infer):
+    return partial(infer, simclr, model=tiny_resnet)
 
 
 def test_loss_falls_on_one_batch(step):
@@ -37,10 +38,10 @@ def test_other_precisions_and_layouts_run(step, changes):
     assert all(run().isfinite() for _ in range(2))
 
 
-def test_both_views_of_every_image_go_through_the_encoder(step, tiny_resnet):
+def test_both_views_of_every_image_go_through_the_encoder(step, inference):
     with FlopCounterMode(display=False) as trained:
         step()()
-    module, inputs = inference(CPU, model=tiny_resnet, batch_size=4, image_size=32)
+    module, inputs = inference(batch_size=4, image_size=32)
     with FlopCounterMode(display=False) as inferred, torch.inference_mode():
         module(*inputs)
     forward = trained.get_flop_counts()["Global"][torch.ops.aten.convolution]
@@ -63,8 +64,8 @@ def test_recomputing_runs_the_blocks_twice(step):
     assert counts[1] > 1.2 * counts[0]
 
 
-def test_inference_gives_pooled_features(tiny_resnet, step):
-    module, inputs = inference(CPU, model=tiny_resnet, batch_size=3, image_size=32)
+def test_inference_gives_pooled_features(inference, step):
+    module, inputs = inference(batch_size=3, image_size=32)
     assert not module.training
     assert [tuple(tensor.shape) for tensor in inputs] == [(3, 3, 32, 32)]
     assert module(*inputs).shape == (3, 16)

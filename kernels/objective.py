@@ -1,0 +1,66 @@
+"""From an objective's module to its step.
+
+An objective is a module of `sslbench.kernels.objectives` with two functions, whose keywords beside the setup are its
+sizes and hyper-parameters:
+
+    train(setup, *, ...) -> Training       the network, its inputs and its loss
+    inference(setup, *, ...) -> Inference  the part that is used afterwards, in eval mode, and its inputs
+"""
+
+import inspect
+from types import ModuleType
+from typing import Any
+
+from sslbench.kernels.optimizers import make_optimizer
+from sslbench.kernels.setup import Inference, Setup, Training
+from sslbench.kernels.step import Step, inference_step, training_step
+
+
+def build_training(objective: ModuleType, setup: Setup, **keywords: Any) -> Step:
+    """One optimizer update of an objective, as a function without arguments that returns the loss, detached.
+
+    Raises:
+        ValueError: the objective cannot be built so; names the keyword, what was found and what is expected.
+    """
+    return assemble(objective.train(setup, **keywords), setup)
+
+
+def assemble(training: Training, setup: Setup) -> Step:
+    """The step of a built objective: its loss on its synthetic batch, `setup.accumulation` times, then the update.
+
+    Raises:
+        ValueError: nothing of the network can be trained, or there is no such optimizer.
+    """
+    optimizer = make_optimizer(
+        setup.optimizer,
+        training.network,
+        learning_rate=training.learning_rate if setup.learning_rate is None else setup.learning_rate,
+        weight_decay=training.weight_decay if setup.weight_decay is None else setup.weight_decay,
+        momentum=training.momentum,
+    )
+    return training_step(
+        lambda: training.loss(*training.inputs),
+        optimizer,
+        device=setup.device,
+        precision=setup.precision,
+        weights=setup.weights,
+        accumulation=setup.accumulation,
+        after_update=training.after_update,
+    )
+
+
+def build_inference(objective: ModuleType, setup: Setup, **keywords: Any) -> Step:
+    """One forward batch of an objective, as a function without arguments that returns the output.
+
+    Raises:
+        ValueError: as `build_training`.
+    """
+    module, inputs = inference_of(objective, setup, **keywords)
+    return inference_step(module, inputs, device=setup.device, precision=setup.precision, weights=setup.weights)
+
+
+def inference_of(objective: ModuleType, setup: Setup, **keywords: Any) -> Inference:
+    """The objective's module and inputs for inference; keywords that only training has are left out."""
+    taken = inspect.signature(objective.inference).parameters
+    result: Inference = objective.inference(setup, **{key: value for key, value in keywords.items() if key in taken})
+    return result
