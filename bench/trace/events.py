@@ -52,9 +52,12 @@ class Storage:
     phase: int
     """Phase of its birth, an index into `PHASES`."""
     module: int
-    """Module whose forward made it, an index into `Trace.modules`."""
+    """Module that holds it (parameters, gradients, optimizer states), else whose forward made it or whose backward; an
+    index into `Trace.modules`."""
     operator: str
     """Operator that made it."""
+    line: int = 0
+    """Source line behind it, an index into `Trace.lines`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Trace:
     """Whether fp32 matrix products may run in TF32."""
     tf32_convolution: bool = True
     """Whether fp32 convolutions may run in TF32 (torch's default)."""
+    lines: tuple[str, ...] = ("",)
+    """Source lines as `path:line`, such as `my_step.py:14`; the empty one is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """The trace as JSON-ready columns (a tenth of the size of rows)."""
@@ -99,6 +104,7 @@ class Trace:
             "parameters": self.parameters,
             "tf32_matmul": self.tf32_matmul,
             "tf32_convolution": self.tf32_convolution,
+            "lines": self.lines,
         }
 
     @classmethod
@@ -123,6 +129,7 @@ class Trace:
             parameters=table["parameters"],
             tf32_matmul=table["tf32_matmul"],
             tf32_convolution=table["tf32_convolution"],
+            lines=tuple(table["lines"]),
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, Call, OperatorKind, Target
+from sslbench.bench.trace.lines import UNKNOWN, Origin, SourceLines
 from sslbench.bench.trace.shapes import (
     META,
     Alias,
@@ -61,8 +62,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self.device = torch.device("cuda", 0) if target == "cuda" else torch.device("cpu")
         self.events: list[int] = []
         self.phase_marks: list[tuple[int, int]] = [(0, BUILD)]
-        self.births: list[tuple[int, int, int, str]] = []
-        """Size, phase, module and operator of every storage."""
+        self.births: list[tuple[int, int, int, str, int]] = []
+        """Size, phase, module, operator and source line of every storage."""
+        self.source = SourceLines()
         self.calls: list[Call] = []
         self.kinds: dict[OperatorKind, int] = {}
         self.parameters: dict[int, int] = {}
@@ -82,6 +84,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self._after_backward = False
         self._kernels = kernels
         self._answers = answers
+        self._origin: Origin = UNKNOWN
+        """Source line and module of the operator that runs."""
         self._workspaces: dict[bool, Block] = {}
         """Library workspaces by thread: autograd runs backward on its own (True)."""
         self._effects: dict[Any, tuple[Effect, int]] = {}
@@ -90,6 +94,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
     # ------------------------------------------------------------------ storages
     def new_tensor(self, spec: Spec, size: int, operator: str) -> TracedTensor:
         """A tensor in new storage of `size` bytes."""
+        self._locate()
         return self.tensor(spec, self._allocate(size, operator, host=spec[4]))
 
     def tensor(self, spec: Spec, block: Block) -> TracedTensor:
@@ -101,9 +106,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         if host:
             return Block(-1, size, self.events)
         index = len(self.births)
-        self.births.append((size, self._phase, self.module, operator))
+        line, module = self._origin
+        self.births.append((size, self._phase, module, operator, line))
         self.events.append(index)
         return Block(index, size, self.events)
+
+    def _locate(self) -> None:
+        find = self.source.forward if self._phase == FORWARD else self.source.elsewhere
+        self._origin = find(self.module)
 
     # ------------------------------------------------------------------ phases
     @property
@@ -191,6 +201,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
 
     def _replay(self, effect: Effect, kind: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = effect.kind.name
+        self._locate()
         self._ensure_workspace(name)
         if effect.temporaries:
             inside = [self._allocate(size, name) for size in effect.temporaries]

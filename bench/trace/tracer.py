@@ -140,10 +140,11 @@ def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_
                 index, phase, deaths.get(index), backward_after(index) if phase == FORWARD else None
             ),
             phase=phase,
-            module=module,
+            module=tracker.homes.get(index, module),
             operator=operator,
+            line=line,
         )
-        for index, (size, phase, module, operator) in enumerate(recorder.births)
+        for index, (size, phase, module, operator, line) in enumerate(recorder.births)
     )
     # Kinds met only while building are left out; the others keep their order.
     used = sorted({call.kind for call in recorder.calls})
@@ -162,4 +163,5 @@ def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_
         parameters=tracker.parameter_elements,
         tf32_matmul=recorder.tf32[0],
         tf32_convolution=recorder.tf32[1],
+        lines=tuple(recorder.source.lines),
     )

@@ -26,6 +26,8 @@ class Tracker:
         self.modules: dict[str, int] = {"": 0}
         self.roles: dict[int, str] = {}
         """Category of a storage, by its index, where its role is known."""
+        self.homes: dict[int, int] = {}
+        """Module that holds a parameter, or whose it is a gradient or a state of, by storage."""
         self.parameter_elements = 0
         self._optimized: set[int] = set()
         self._paths: dict[int, int] = {}
@@ -62,7 +64,7 @@ class Tracker:
         for module in self._known:
             for parameter in module._parameters.values():
                 if parameter is not None:
-                    self._note(parameter.grad, "gradient")
+                    self._note(parameter.grad, "gradient", parameter)
 
     def category(self, index: int, birth_phase: int, death: int | None, backward_start: int | None) -> str:
         """Category of a storage from its role, else from when it lived.
@@ -106,6 +108,10 @@ class Tracker:
             self._paths[id(module)] = self.modules.setdefault(name, len(self.modules))
             self._known.add(module)  # copies of modules are made without registration
             self._note_buffers(module)
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                index = _index(tensor)
+                if index is not None:
+                    self.homes.setdefault(index, self._paths[id(module)])
 
     def _note_buffers(self, module: torch.nn.Module) -> None:
         for buffer in module._buffers.values():
@@ -116,19 +122,23 @@ class Tracker:
             index = self._note(parameter, "parameter")
             if index is not None:
                 self._optimized.add(index)
-            self._note(parameter.grad, "gradient")
+            self._note(parameter.grad, "gradient", parameter)
         self.recorder.in_optimizer = True
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.recorder.in_optimizer = False
-        for state in optimizer.state.values():
+        for parameter, state in optimizer.state.items():
             for value in state.values() if isinstance(state, dict) else ():
-                self._note(value, "optimizer state")
+                self._note(value, "optimizer state", parameter)
 
-    def _note(self, tensor: Any, category: str) -> int | None:
+    def _note(self, tensor: Any, category: str, parameter: Any = None) -> int | None:
+        """Note a tensor's role; a parameter's gradient or state belongs to the parameter's module."""
         index = _index(tensor)
         if index is not None:
             self.roles.setdefault(index, category)
+            home = self.homes.get(-1 if (owner := _index(parameter)) is None else owner)
+            if home is not None:
+                self.homes.setdefault(index, home)
         return index
 
 
