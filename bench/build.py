@@ -15,6 +15,7 @@ from sslbench.bench.errors import RecipeError
 from sslbench.bench.factory import factory_parameters, load_factory
 from sslbench.bench.recipe import Recipe, first_problem
 from sslbench.bench.resolve import FIELDS, SIZES
+from sslbench.kernels.catalog import objective_module
 from sslbench.kernels.models import import_model
 from sslbench.kernels.objective import build_inference, build_training, inference_of
 from sslbench.kernels.setup import Inference, Setup
@@ -78,7 +79,7 @@ def factory_defaults(recipe: Recipe) -> Recipe:
 
 def _objective(recipe: Recipe) -> ModuleType:
     """The objective's module; the model's own module is imported with it."""
-    module = importlib.import_module(f"sslbench.kernels.objectives.{recipe.objective}")
+    module = importlib.import_module(objective_module(recipe.objective))
     _named(recipe, lambda: import_model(recipe.model))
     return module
 

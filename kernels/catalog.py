@@ -28,5 +28,10 @@ def recipe_tables() -> dict[str, dict[str, Any]]:
 
 @cache
 def objective_names() -> tuple[str, ...]:
-    """Names of the objectives that can be built: the modules of `sslbench.kernels.objectives`."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(objectives.__path__)))
+    """Names of the objectives that can be built: the modules of `sslbench.kernels.objectives`, with dashes."""
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(objectives.__path__)))
+
+
+def objective_module(objective: str) -> str:
+    """The module of an objective, to import."""
+    return f"sslbench.kernels.objectives.{objective.replace('-', '_')}"

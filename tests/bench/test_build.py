@@ -11,7 +11,7 @@ from sslbench.bench.build import build_step, factory_defaults, inference_module,
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import SIZES, resolve_recipe
-from sslbench.kernels.catalog import objective_names, recipe_tables
+from sslbench.kernels.catalog import objective_module, objective_names, recipe_tables
 from sslbench.kernels.optimizers import OPTIMIZERS
 from sslbench.kernels.setup import Setup
 
@@ -204,7 +204,7 @@ def test_the_page_names_every_key_and_every_option_that_all_objectives_have(page
 def test_the_page_of_an_objective_names_its_options_its_recipes_and_their_models(objective, page):
     text = (PAGE.parent / "objectives" / f"{objective}.md").read_text()
     assert f"(objectives/{objective}.md)" in page(None)
-    module = importlib.import_module(f"sslbench.kernels.objectives.{objective}")
+    module = importlib.import_module(objective_module(objective))
     own = {**inspect.signature(module.train).parameters, **inspect.signature(module.inference).parameters}
     for option in own.keys() - {"setup", *SIZES}:
         assert f"`{option}`" in text
