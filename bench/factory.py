@@ -3,7 +3,6 @@
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sslbench.bench.blame import in_brief, users_line
 from sslbench.bench.errors import RecipeError, SSLBenchError
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import SIZES
@@ -114,12 +114,4 @@ def _users_code(path: Path) -> Iterator[None]:
     except _NOT_THE_USERS:
         raise
     except (Exception, SystemExit) as error:
-        raise RecipeError(f"{_place(error, path)}: {type(error).__name__}: {error}") from error
-
-
-def _place(error: BaseException, path: Path) -> str:
-    """File and line of the innermost frame in the user's file."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return f"{path}:{lines[-1]}" if lines else str(path)
+        raise RecipeError(f"{users_line(error, path) or path}: {in_brief(error)}") from error

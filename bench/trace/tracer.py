@@ -5,19 +5,18 @@ plausible value; kernels that are not ATen operators are seen only if they have 
 """
 
 import gc
-import traceback
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from sslbench.bench.errors import SSLBenchError, TraceError
+from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.answers import ANSWERS
 from sslbench.bench.trace.cuda_kernels import CudaKernels
 from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
+from sslbench.bench.trace.explained import explained
 from sslbench.bench.trace.pretend import cpu_host, cuda_host
 from sslbench.bench.trace.recorder import Recorder
 from sslbench.bench.trace.tensor import TracedTensor
@@ -25,7 +24,6 @@ from sslbench.bench.trace.tracker import Tracker
 
 Step = Callable[[], object]
 DEFAULT_CAPABILITY = (8, 0)
-_NOT_THE_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
 
 
 def trace_step(
@@ -49,7 +47,7 @@ def trace_step(
     recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else _CpuKernels(), ANSWERS)
     tracker = Tracker(recorder)
     marks: list[int] = []
-    with _recording(recorder, tracker, capability), _explained():
+    with _recording(recorder, tracker, capability), explained(recorder):
         step = build(recorder.device, **parameters)
         if not callable(step):
             raise TraceError(
@@ -99,29 +97,6 @@ def _recording(recorder: Recorder, tracker: Tracker, capability: tuple[int, int]
         gc.unfreeze()
         if collecting:
             gc.enable()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what the step raises into one line that names the place in the user's code."""
-    try:
-        yield
-    except SSLBenchError:
-        raise
-    except Exception as error:
-        frame = _culprit(error)
-        message = " ".join(str(error).split()) or "no message"
-        raise TraceError(
-            f"the step failed on tensors without data: {type(error).__name__}: {message}{frame}"
-        ) from error
-
-
-def _culprit(error: Exception) -> str:
-    """The innermost line outside torch and the tracer."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((*_NOT_THE_USERS, "<")):
-            return f" (at {frame.filename}:{frame.lineno}: {frame.line})"
-    return ""
 
 
 def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_size: int | None) -> Trace:
