@@ -11,6 +11,7 @@ from sslbench.bench.predict.operators import classify
 from sslbench.bench.record import Memory, Verdict
 from sslbench.bench.trace.allocator import OutOfDeviceMemoryError, peak_bytes, replay
 from sslbench.bench.trace.events import Shape, Trace
+from sslbench.bench.trace.lifetimes import alive_after, find_peak
 from sslbench.hardware_profiles.schema import Machine
 
 MIB = 2**20
@@ -176,20 +177,8 @@ def overhead_bytes(machine: Machine) -> int:
 
 def breakdown(trace: Trace) -> dict[str, int]:
     """Bytes alive at the peak, by category, largest first; they sum to the peak before the allocator rounds."""
-    alive: set[int] = set()
-    total = most = 0
-    peak_at = 0
-    for position, event in enumerate(trace.events):
-        total += trace.storages[event].size if event >= 0 else -trace.storages[~event].size
-        if total > most:
-            most, peak_at = total, position
-    for event in trace.events[: peak_at + 1]:
-        if event >= 0:
-            alive.add(event)
-        else:
-            alive.discard(~event)
     categories: Counter[str] = Counter()
-    for index in alive:
+    for index in alive_after(trace, find_peak(trace).position):
         categories[trace.storages[index].category] += trace.storages[index].size
     return {category: size for category, size in categories.most_common() if size}
 
