@@ -73,11 +73,16 @@ def _fresh_bytes(trace: Trace) -> int:
 
 def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Time of one call of an operator on a device."""
+    seconds = _larger(*roofline_seconds(kind, device, trace), ROUNDING)
+    return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
+
+
+def roofline_seconds(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
+    """What one call of an operator takes for its arithmetic, and for its traffic."""
     operator_class = classify(kind)
     compute, traffic = multipliers(operator_class, on_cpu=device.kind == "cpu", channels_last=kind.channels_last)
     arithmetic = compute * _arithmetic_seconds(kind, operator_class, device, trace) if kind.flops else 0.0
-    seconds = _larger(arithmetic, traffic * _traffic_seconds(kind, device), ROUNDING)
-    return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
+    return arithmetic, traffic * _traffic_seconds(kind, device)
 
 
 def _larger(first: float, second: float, order: float) -> float:
