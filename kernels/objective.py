@@ -45,6 +45,7 @@ def assemble(training: Training, setup: Setup) -> Step:
         precision=setup.precision,
         weights=setup.weights,
         accumulation=setup.accumulation,
+        before_update=training.before_update,
         after_update=training.after_update,
     )
 

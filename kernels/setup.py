@@ -71,6 +71,8 @@ class Training:
     learning_rate: float
     weight_decay: float = 0.0
     momentum: float = 0.9
+    before_update: Callable[[], None] | None = None
+    """Run on the gradients of the whole step, unscaled, before every optimizer update: clipping, a layer held fixed."""
     after_update: Callable[[], None] | None = None
     """Run after every optimizer update, without gradients: the EMA of a teacher, a queue, a centre."""
 

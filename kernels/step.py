@@ -20,6 +20,7 @@ def training_step(
     precision: str,
     weights: str,
     accumulation: int = 1,
+    before_update: Callable[[], None] | None = None,
     after_update: Callable[[], None] | None = None,
 ) -> Step:
     """One optimizer update as a function without arguments, which returns the loss, detached.
@@ -32,6 +33,7 @@ def training_step(
             (https://arxiv.org/abs/1710.03740).
         weights: type of the parameters; in half precision there is neither autocast nor loss scaling.
         accumulation: forward and backward passes before the update; the loss is the mean over them.
+        before_update: run on the gradients, unscaled, before the update, without gradients of its own.
         after_update: run after the update, without gradients.
 
     Raises:
@@ -49,6 +51,8 @@ def training_step(
                 _backward(value, scaler)
                 total = value.detach() if total is None else total + value.detach()
                 del value  # else its graph lives on through the next forward pass
+            if before_update is not None:
+                _before(before_update, optimizer, scaler)
             _update(optimizer, scaler)
             if after_update is not None:
                 with torch.no_grad():
@@ -107,6 +111,13 @@ def float32_math(precision: str) -> Iterator[None]:
 def _backward(loss: torch.Tensor, scaler: torch.amp.GradScaler | None) -> None:
     scaled = loss if scaler is None else scaler.scale(loss)
     scaled.backward()  # type: ignore[no-untyped-call]
+
+
+def _before(action: Callable[[], None], optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
+    if scaler is not None:
+        scaler.unscale_(optimizer)  # its step sees that, and does not do it again
+    with torch.no_grad():
+        action()
 
 
 def _update(optimizer: Optimizer, scaler: torch.amp.GradScaler | None) -> None:
