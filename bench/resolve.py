@@ -8,7 +8,7 @@ from typing import Any
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.recipe import Recipe, parse_recipe
 from sslbench.kernels.catalog import objective_names, recipe_tables
-from sslbench.kernels.model_tables import model_table
+from sslbench.kernels.model_tables import model_table, timm_name
 
 CUSTOM = "custom"
 SIZES = ("batch_size", "seq_len", "image_size")
@@ -65,7 +65,8 @@ def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> R
             f"{where}: objective: expected one of {', '.join(objective_names())}, got {recipe.objective!r}{hint}"
         )
     try:
-        model_table(recipe.model)
+        if timm_name(recipe.model) is None:  # timm itself knows its models, and imports torch
+            model_table(recipe.model)
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from error
     return recipe

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from sslbench.kernels.model_tables import timm_name
 from sslbench.kernels.models import base_class, checkpoint_activations, constructing, create, model_config
 from sslbench.kernels.setup import Setup
+from sslbench.kernels.timm_models import timm_network
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -37,6 +39,8 @@ class ImageEncoder(nn.Module):
         # Crops of another size than the model's are embedded with interpolated positions (multi-crop of DINO).
         other = self._interpolates and images.shape[-1] != self.image_size
         output = self.network(images, interpolate_pos_encoding=True) if other else self.network(images)
+        if isinstance(output, torch.Tensor):  # timm's models pool by themselves
+            return output
         pooled = getattr(output, "pooler_output", None)
         features: torch.Tensor = output.last_hidden_state[:, 0] if pooled is None else pooled
         return features.flatten(1)
@@ -48,6 +52,9 @@ def image_encoder(setup: Setup, *, image_size: int) -> ImageEncoder:
     Raises:
         ValueError: the model takes no images, or its patches do not divide the image.
     """
+    timm = timm_name(setup.model)
+    if timm is not None:
+        return _timm_encoder(setup, timm, image_size)
     config = model_config(setup.model)
     model_class = base_class(config)
     if getattr(model_class, "main_input_name", "") != "pixel_values":
@@ -64,6 +71,19 @@ def image_encoder(setup: Setup, *, image_size: int) -> ImageEncoder:
         channels=config.num_channels,
         image_size=image_size,
         interpolates="interpolate_pos_encoding" in inspect.signature(type(network).forward).parameters,
+    )
+    return laid_out(encoder, setup)
+
+
+def _timm_encoder(setup: Setup, name: str, image_size: int) -> ImageEncoder:
+    with constructing(setup.device, setup.weights):
+        network = timm_network(setup, name, image_size=image_size)
+    encoder = ImageEncoder(
+        network,
+        features=network.head_hidden_size,  # num_features, but for models with a layer before the classifier
+        channels=network.pretrained_cfg["input_size"][0],
+        image_size=image_size,
+        interpolates=False,
     )
     return laid_out(encoder, setup)
 

@@ -1,4 +1,4 @@
-"""Models as data: the keys of a Hugging Face config.json, from the catalog or from a folder. Imports no torch."""
+"""Models as data: the keys of a Hugging Face config.json, from the catalog or from a folder, or from the hub. Imports no torch."""
 
 import json
 import tomllib
@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from sslbench.kernels.hub import cached_config, downloaded_config, is_hub_id
 
 MODELS: dict[str, dict[str, Any]] = tomllib.loads(files("sslbench.kernels").joinpath("models.toml").read_text("utf-8"))
 """Keys of a Hugging Face config.json by catalog name; a key that is missing has the default of its model type."""
@@ -24,35 +26,55 @@ _SIZE_KEYS = (
 )
 
 
+TIMM = "timm:"
+"""What names of timm's models begin with."""
+
+
+def timm_name(model: str) -> str | None:
+    """timm's name of a model that is called `timm:NAME`; None for any other."""
+    return model.removeprefix(TIMM) if model.startswith(TIMM) else None
+
+
 def model_table(model: str) -> tuple[dict[str, Any], str]:
     """The keys of a model's config, and where they are from, for error messages.
 
     Args:
-        model: catalog name, or a folder with a config.json.
+        model: catalog name, a folder with a config.json, or a hub id.
 
     Raises:
         ValueError: the name is unknown, or the file is missing or malformed; names file, key and what was expected.
     """
     if model in MODELS:
         return MODELS[model], f"model {model}"
-    path = _config_file(model)
-    if path is None:
-        near = get_close_matches(model.lower(), MODELS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        known = ", ".join(MODELS)
-        raise ValueError(f"no model {model!r}: neither of the catalog ({known}) nor a folder with a config.json{hint}")
+    path = config_file(model) or _from_hub(model)
     table = _read_json(path)
     _check(table, path)
     return table, str(path)
 
 
-def _config_file(model: str) -> Path | None:
-    """The config.json of a model that is a folder; None for any other."""
+def config_file(model: str) -> Path | None:
+    """The config.json of a model that is a folder or in the local cache of the hub; None for any other."""
+    if model in MODELS or timm_name(model) is not None:
+        return None
     try:
-        is_folder = model not in MODELS and Path(model).is_dir()
+        is_folder = Path(model).is_dir()
     except OSError:  # a name that is too long for the system
         is_folder = False
-    return Path(model) / "config.json" if is_folder else None
+    return Path(model) / "config.json" if is_folder else cached_config(model)
+
+
+def _from_hub(model: str) -> Path:
+    """A hub id has its owner: a name without one is more likely a slip, which is told without asking the hub."""
+    if timm_name(model) is not None:
+        raise ValueError(f"model {model!r}: a model of timm has no config.json, and encodes images only")
+    if model.count("/") == 1 and is_hub_id(model):
+        return downloaded_config(model)
+    near = get_close_matches(model.lower(), MODELS, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else f"; the catalog has {', '.join(MODELS)}"
+    raise ValueError(
+        f"no model {model!r}: neither of the catalog, nor a folder with a config.json, nor timm:NAME, "
+        f"nor owner/name of the Hugging Face hub{hint}"
+    )
 
 
 def _check(table: dict[str, Any], path: Path) -> None:

@@ -17,8 +17,9 @@ from transformers.initialization import no_init_weights
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]  # re-exported
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
-from sslbench.kernels.model_tables import model_table
+from sslbench.kernels.model_tables import model_table, timm_name
 from sslbench.kernels.setup import DTYPES
+from sslbench.kernels.timm_models import import_timm
 
 _skip_init: ContextVar[bool] = ContextVar("skip_init", default=False)
 
@@ -61,12 +62,16 @@ def model_config(model: str) -> Any:
 
 
 def import_model(model: str) -> None:
-    """Import the module of transformers that has this model, and nothing of the others.
+    """Import the module of transformers that has this model, and nothing of the others; timm for a model of it.
 
     Raises:
-        ValueError: as `model_config`.
+        ValueError: as `model_config`; or timm is missing or has no such model.
     """
-    base_class(model_config(model))
+    name = timm_name(model)
+    if name is None:
+        base_class(model_config(model))
+    else:
+        import_timm(name)
 
 
 def masked_lm(config: Any, *, attention: str) -> nn.Module:
