@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from sslbench.bench.blame import in_brief, users_line
 from sslbench.bench.errors import SSLBenchError, TraceError
 from sslbench.bench.trace.recorder import Recorder
+from sslbench.bench.trace.refused import ONE_PROCESS
 
 _KERNEL = (
     'wrap the kernel in torch.library.custom_op("mine::name", mutates_args=()) and give it its output shapes with '
     ".register_fake"
 )
 _READS_MEMORY = f"a traced tensor has no memory to read (data_ptr, ctypes, DLPack, a compiled extension): {_KERNEL}"
-_ONE_PROCESS = (
-    "a trace is of one process: leave out torch.distributed and its wrappers (DDP, FSDP) where there is one process"
-)
 _NO_SHAPES = re.compile(
     r"(?P<op>[\w.:]+): attempted to run this operator with Meta tensors"
     r"|registered for <CustomOpDef\((?P<custom>[^)]+)\)>"
@@ -23,7 +21,11 @@ _NO_SHAPES = re.compile(
 )
 # What torch says when something is tried that no trace can do, and what to write instead. The first that fits counts.
 _ADVICE: tuple[tuple[str, str], ...] = (
-    (r"No module named '(triton|flash_attn|xformers|apex)\b", f"a kernel's package is not installed here: {_KERNEL}"),
+    (r"No module named '(triton|cupy|apex|cutlass)\b", f"the package of a kernel is not installed here: {_KERNEL}"),
+    (
+        r"No module named '(flash_attn|xformers)\b",
+        "attention's package is not installed here: use torch's scaled_dot_product_attention, which takes the same memory",
+    ),
     (
         r"[Ss]parse(TensorImpl|Meta|CPU|CUDA|Csr)|_to_sparse|layout set as Sparse",
         "sparse tensors are not traced: write sparse=False for embeddings, and dense tensors elsewhere",
@@ -48,7 +50,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         r"|Cannot access data pointer",
         _READS_MEMORY,
     ),
-    (r"NCCL|process group|ProcessGroup|DistributedDataParallel", _ONE_PROCESS),
+    (r"NCCL|process group|ProcessGroup|DistributedDataParallel", ONE_PROCESS),
     (
         r"tensortype|type torch\.cuda\.\w+Tensor not available",
         "torch.cuda.FloatTensor and its kind are not traced: write torch.tensor(..., device=device)",
@@ -95,7 +97,7 @@ def explained(recorder: Recorder) -> Iterator[None]:
 
 def advice(error: BaseException) -> str | None:
     """What to write instead, where torch's own words would not say it; None: they do."""
-    words = f"{type(error).__name__}: {error}"
+    words = in_brief(error)  # what torch adds for its developers names every backend
     match = _NO_SHAPES.search(words)
     for pattern, text in _ADVICE:
         if re.search(pattern, words):

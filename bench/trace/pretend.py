@@ -1,5 +1,6 @@
 """A host that pretends to have the target's device, for the length of a trace."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -8,31 +9,44 @@ from unittest import mock
 import torch
 from torch.optim import optimizer as torch_optimizer
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
+from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.autocast import cuda_autocast_policy
+from sslbench.bench.trace.checkpoints import adopted, checkpoints
 from sslbench.bench.trace.cuda_kernels import cuda_kernels
-from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor
-
-_DONE_BY_NOTHING = (
-    "synchronize",
-    "empty_cache",
-    "set_rng_state",
-    "manual_seed",
-    "manual_seed_all",
-    "set_device",
-    "init",
-    "_lazy_init",
-)
+from sslbench.bench.trace.cuda_module import NVTX, Generator, cuda_module
+from sslbench.bench.trace.recorder import Recorder
+from sslbench.bench.trace.refused import ONE_GPU, refused
+from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor, any_traced
 
 
-class _ToMeta(TorchFunctionMode):
+class _Pretend(TorchFunctionMode):
+    """Numbers and storages that C++ would look into, looked into here."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _FROM_DATA and args:
+            if isinstance(args[0], list | tuple) and any_traced(args[0]):
+                args = (_numbers(args[0]), *args[1:])
+            elif func is torch.asarray and isinstance(args[0], torch.UntypedStorage):
+                return _of_storage(args[0], kwargs)
+        return func(*args, **kwargs)
+
+
+class _ToMeta(_Pretend):
     """Sends what asks for a CUDA device to the meta device before C++ looks for a driver."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if _is_cuda(kwargs.get("device")):
             kwargs["device"] = "meta"
+        if kwargs.get("pin_memory"):
+            kwargs["pin_memory"] = False  # page-locked memory is the host's
         if func is torch.Tensor.cuda:
+            _is_cuda(args[1] if len(args) > 1 else None)
             return torch.Tensor.to(args[0], "meta")
         if func is torch.Tensor.pin_memory:
             return args[0]
@@ -40,38 +54,40 @@ class _ToMeta(TorchFunctionMode):
             if isinstance(args[1], torch.Tensor):
                 kwargs["dtype"] = args[1].dtype
             args = (args[0], "meta", *args[2:])
-        if func in (torch.tensor, torch.as_tensor, torch.asarray) and kwargs.get("device") == "meta":
-            return func(*args, **{**kwargs, "device": "cpu"}).to("meta")
-        return func(*args, **kwargs)
+        if func in _FROM_DATA and kwargs.get("device") == "meta":
+            return super().__torch_function__(func, types, args, {**kwargs, "device": "cpu"}).to("meta")
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+_FROM_DATA = (torch.tensor, torch.as_tensor, torch.asarray)
+
+
+def _numbers(data: Any) -> Any:
+    """Nested lists with the traced tensors among them as the numbers that they answer with."""
+    if isinstance(data, TracedTensor):
+        return data.tolist()
+    return [_numbers(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+def _of_storage(storage: torch.UntypedStorage, options: dict[str, Any]) -> Any:
+    """A tensor over a file that is mapped (safetensors): on a CPU target memory of the process, its data unread."""
+    with _disable_current_modes():
+        made = torch.asarray(storage, **options)
+    recorder = TracedTensor.recorder
+    return adopted(made, recorder, {}) if isinstance(recorder, Recorder) and recorder.target == "cpu" else made
 
 
 def _is_cuda(device: Any) -> bool:
-    return isinstance(device, str | torch.device) and torch.device(device).type == "cuda"
+    if isinstance(device, bool) or not isinstance(device, str | torch.device | int):
+        return False
+    named = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    if named.type == "cuda" and named.index:
+        raise TraceError(f"{named} is asked for: {ONE_GPU}")
+    return named.type == "cuda"
 
 
 def _on_cuda(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type == "cuda"
-
-
-def _nothing() -> Any:
-    """A function that does nothing; each name gets its own, since torch keeps tables by function."""
-    return lambda *args, **kwargs: None
-
-
-def _cuda_module(capability: tuple[int, int]) -> dict[str, Any]:
-    """What `torch.cuda` answers on a machine with one GPU of this compute capability."""
-    return {
-        "is_available": lambda: True,
-        "is_initialized": lambda: True,
-        "is_bf16_supported": lambda *args, **kwargs: True,
-        "is_current_stream_capturing": lambda: False,
-        "current_device": lambda: 0,
-        "device_count": lambda: 1,
-        "get_device_capability": lambda *args: capability,
-        "get_rng_state": lambda *args, **kwargs: torch.zeros(16, dtype=torch.uint8),
-        "_is_in_bad_fork": lambda: False,
-        **{name: _nothing() for name in _DONE_BY_NOTHING},
-    }
 
 
 @contextmanager
@@ -79,10 +95,13 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
     """While active, torch in this process behaves as with one GPU, for tensors without data."""
     lift = torch._C._only_lift_cpu_tensors()
     with ExitStack() as stack:
-        for name, value in _cuda_module(capability).items():
-            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        for module, answers in ((torch.cuda, cuda_module(capability)), (torch.cuda.nvtx, NVTX)):
+            for name, value in answers.items():
+                stack.enter_context(mock.patch.object(module, name, value))
+        stack.enter_context(mock.patch.object(torch, "Generator", Generator))
         stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
-        stack.enter_context(cpu_host())
+        stack.enter_context(_any_host())
+        stack.enter_context(refused("cuda"))
         stack.enter_context(cuda_kernels(capability))
         stack.enter_context(cuda_autocast_policy())
         stack.enter_context(_ToMeta())
@@ -95,14 +114,48 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
 
 @contextmanager
 def cpu_host() -> Iterator[None]:
+    """While active, torch in this process behaves as without a GPU, for tensors without data."""
+    with (
+        mock.patch.object(torch.cuda, "is_available", lambda: False),
+        mock.patch.object(torch.cuda, "device_count", lambda: 0),
+        _any_host(),
+        refused("cpu"),
+        _Pretend(),
+    ):
+        yield
+
+
+@contextmanager
+def _any_host() -> Iterator[None]:
     """While active, torch in this process takes tensors without data as it takes real ones."""
     with (
         _fast_optimizers(),
+        checkpoints(),
         mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
         mock.patch.object(torch, "compile", _eager),
         mock.patch.object(torch.nn.init, "_no_grad_trunc_normal_", _as_it_is),
+        mock.patch.object(DataLoader, "_get_iterator", _in_this_process),
+        _no_nested_tensors(),
     ):
         yield
+
+
+def _in_this_process(loader: Any) -> Any:
+    """A loader without workers: tensors without data do not cross to another process."""
+    alone = copy.copy(loader)
+    alone.num_workers = alone.timeout = 0
+    return _SingleProcessDataLoaderIter(alone)
+
+
+@contextmanager
+def _no_nested_tensors() -> Iterator[None]:
+    """`nn.TransformerEncoder` in eval mode without its fast path, which packs padded sequences into nested tensors."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _as_it_is(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
