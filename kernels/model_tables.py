@@ -1,4 +1,4 @@
-"""Models as data: the keys of a Hugging Face config.json, from the catalog or from a folder, or from the hub. Imports no torch."""
+"""Models as data: the keys of a Hugging Face config.json, from the catalog, a folder or the hub. Imports no torch."""
 
 import json
 import tomllib
@@ -31,7 +31,7 @@ TIMM = "timm:"
 
 
 def timm_name(model: str) -> str | None:
-    """timm's name of a model that is called `timm:NAME`; None for any other."""
+    """Name within timm of a model that is called `timm:NAME`; None for any other."""
     return model.removeprefix(TIMM) if model.startswith(TIMM) else None
 
 

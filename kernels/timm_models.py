@@ -39,7 +39,7 @@ def import_timm(name: str) -> Any:
 
 
 def timm_network(setup: Setup, name: str, *, image_size: int, classes: int = 0) -> Any:
-    """timm's model with its own pooling, and with `classes` also its own classifier; call it under `constructing`.
+    """A model with its own pooling, and with `classes` also its own classifier; call it under `constructing`.
 
     Args:
         setup: how the model is run.
@@ -73,7 +73,7 @@ def _has_one_size(timm: Any, name: str) -> bool:
 
 @contextmanager
 def _attention(timm: Any, attention: str) -> Iterator[None]:
-    """timm's layers ask when they are made whether attention is fused (`sdpa`) or written out (`eager`)."""
+    """Layers of timm ask when they are made whether attention is fused (`sdpa`) or written out (`eager`)."""
     before = timm.layers.config._USE_FUSED_ATTN  # timm can set it, but not tell it
     timm.layers.set_fused_attn(attention == "sdpa")
     try:
@@ -86,7 +86,7 @@ def _recompute(network: nn.Module, name: str) -> None:
     enable: Any = getattr(network, "set_grad_checkpointing", None)
     try:
         if enable is None:
-            raise AssertionError  # noqa: TRY301 - as timm's own models say it
+            raise NotImplementedError
         enable(True)
     except (AssertionError, NotImplementedError) as error:
         raise ValueError(f"timm:{name} does not support activation checkpointing") from error
