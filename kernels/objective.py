@@ -8,6 +8,7 @@ sizes and hyper-parameters:
 """
 
 import inspect
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +23,7 @@ def build_training(objective: ModuleType, setup: Setup, **keywords: Any) -> Step
     Raises:
         ValueError: the objective cannot be built so; names the keyword, what was found and what is expected.
     """
-    return assemble(objective.train(setup, **keywords), setup)
+    return assemble(objective.train(setup, **_taken(objective.train, keywords)), setup)
 
 
 def assemble(training: Training, setup: Setup) -> Step:
@@ -61,7 +62,12 @@ def build_inference(objective: ModuleType, setup: Setup, **keywords: Any) -> Ste
 
 
 def inference_of(objective: ModuleType, setup: Setup, **keywords: Any) -> Inference:
-    """The objective's module and inputs for inference; keywords that only training has are left out."""
-    taken = inspect.signature(objective.inference).parameters
-    result: Inference = objective.inference(setup, **{key: value for key, value in keywords.items() if key in taken})
+    """The objective's module and inputs for inference."""
+    result: Inference = objective.inference(setup, **_taken(objective.inference, keywords))
     return result
+
+
+def _taken(function: Callable[..., Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    """The keywords without those that only the other stage has: a recipe holds the options of both."""
+    parameters = inspect.signature(function).parameters
+    return {key: value for key, value in keywords.items() if key in parameters}

@@ -1,12 +1,17 @@
 """Masked language modelling, the pretext task of BERT: predict the tokens that were hidden.
 
-Paper: https://arxiv.org/abs/1810.04805, Section 3.1; the selection follows the authors' create_pretraining_data.py
-(https://github.com/google-research/bert): a fixed number of tokens in every sequence, of which 80 % become [MASK],
-10 % a random token and 10 % stay.
+Papers: BERT https://arxiv.org/abs/1810.04805, Section 3.1 (selection: `sslbench.kernels.token_masking`; next sentence:
+Task 2); RoBERTa https://arxiv.org/abs/1907.11692 (a fresh selection every step, no next sentence);
+ModernBERT https://arxiv.org/abs/2412.13663. Whole words: the authors' release of May 2019,
+https://github.com/google-research/bert.
 
-Shapes: B sequences, L tokens, V words in the vocabulary.
+The loss is that of transformers: the mean cross entropy over the selected tokens, plus that of the next sentence.
+
+Shapes: B sequences, L tokens, K selected tokens, H hidden features, V words in the vocabulary.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,13 +19,20 @@ from torch import nn
 
 from sslbench.kernels.models import checkpoint_activations, constructing, masked_lm, model_config
 from sslbench.kernels.setup import Inference, Setup, Training
-
-IGNORED = -100  # label of a token that has no part in the loss
-MASK_TOKEN = 103  # [MASK] in the vocabulary of bert-base-uncased; which id it is changes no cost
-MASKED, RANDOM = 0.8, 0.1
+from sslbench.kernels.text import check_length, sentence_pair_lm, synthetic_padding, synthetic_tokens
+from sslbench.kernels.token_masking import mask_tokens, selected_positions, selection_size, synthetic_words
 
 
-def train(setup: Setup, *, seq_len: int, mask_ratio: float = 0.15, padding: bool = False) -> Training:
+def train(
+    setup: Setup,
+    *,
+    seq_len: int,
+    mask_ratio: float = 0.15,
+    padding: bool = False,
+    whole_word: bool = False,
+    masked_logits_only: bool = False,
+    nsp: bool = False,
+) -> Training:
     """Masked language modelling on synthetic tokens (B, L).
 
     Args:
@@ -28,30 +40,37 @@ def train(setup: Setup, *, seq_len: int, mask_ratio: float = 0.15, padding: bool
         seq_len: tokens a sequence (L).
         mask_ratio: part of the tokens that is selected.
         padding: sequences of different lengths with an attention mask; without it no mask is passed.
+        whole_word: select the tokens of whole words together.
+        masked_logits_only: decode the K selected tokens alone, as the authors' code does, not all L.
+        nsp: two segments in every sequence, and a second loss on whether one follows the other.
 
     Raises:
-        ValueError: the model has no masked-LM head or fewer positions than `seq_len`, or a value is out of range.
+        ValueError: the model lacks a head or has fewer positions than `seq_len`, or a value is out of range.
     """
     if not 0 < mask_ratio < 1:
         raise ValueError(f"mask_ratio: expected a number between 0 and 1, got {mask_ratio}")
-    network = _network(setup, seq_len)
+    network = _network(setup, seq_len, sentence_pairs=nsp)
     if setup.activation_checkpointing:
         checkpoint_activations(network)
+    count = selection_size(seq_len, mask_ratio)
+    batch = _batch(network.config, setup, seq_len, padding=padding, whole_word=whole_word, nsp=nsp)
 
-    def loss(tokens_BL: torch.Tensor, attention_mask_BL: torch.Tensor | None = None) -> torch.Tensor:
-        inputs_BL, labels_BL = mask_tokens(
-            tokens_BL, mask_ratio=mask_ratio, vocab_size=network.config.vocab_size, attention_mask_BL=attention_mask_BL
+    def loss(*inputs: torch.Tensor) -> torch.Tensor:
+        given = dict(zip(batch, inputs, strict=True))
+        given["input_ids"], labels_BL = mask_tokens(
+            given["input_ids"],
+            mask_ratio=mask_ratio,
+            vocab_size=network.config.vocab_size,
+            attention_mask_BL=given.get("attention_mask"),
+            words_BL=given.pop("words", None),
         )
-        output: torch.Tensor = network(input_ids=inputs_BL, attention_mask=attention_mask_BL, labels=labels_BL).loss
-        return output
+        if not masked_logits_only:
+            return _loss(network, given, labels_BL)
+        positions_BK = selected_positions(labels_BL, count)
+        with _decoding_only(network, positions_BK):
+            return _loss(network, given, labels_BL.gather(1, positions_BK))
 
-    return Training(
-        network=network,
-        inputs=_inputs(network.config, setup, seq_len, padding=padding),
-        loss=loss,
-        learning_rate=1e-4,
-        weight_decay=0.01,
-    )
+    return Training(network=network, inputs=tuple(batch.values()), loss=loss, learning_rate=1e-4, weight_decay=0.01)
 
 
 def inference(setup: Setup, *, seq_len: int, padding: bool = False) -> Inference:
@@ -60,29 +79,9 @@ def inference(setup: Setup, *, seq_len: int, padding: bool = False) -> Inference
     Raises:
         ValueError: as `train`.
     """
-    network = _network(setup, seq_len)
-    return _Logits(network).eval(), _inputs(network.config, setup, seq_len, padding=padding)
-
-
-def mask_tokens(
-    tokens_BL: torch.Tensor,
-    *,
-    mask_ratio: float,
-    vocab_size: int,
-    attention_mask_BL: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and labels, both (B, L), of a fresh selection: max(1, round(mask_ratio * L)) tokens of every sequence."""
-    batch, length = tokens_BL.shape
-    count = max(1, round(mask_ratio * length))
-    score_BL = torch.rand(batch, length, device=tokens_BL.device)
-    selected_BL = torch.zeros_like(tokens_BL, dtype=torch.bool).scatter_(1, score_BL.topk(count, dim=1).indices, True)
-    if attention_mask_BL is not None:
-        selected_BL &= attention_mask_BL.bool()
-    fate_BL = torch.rand(batch, length, device=tokens_BL.device)
-    random_BL = torch.randint_like(tokens_BL, vocab_size)
-    inputs_BL = tokens_BL.masked_fill(selected_BL & (fate_BL < MASKED), min(MASK_TOKEN, vocab_size - 1))
-    inputs_BL = torch.where(selected_BL & (fate_BL >= 1 - RANDOM), random_BL, inputs_BL)
-    return inputs_BL, tokens_BL.masked_fill(~selected_BL, IGNORED)
+    network = _network(setup, seq_len, sentence_pairs=False)
+    batch = _batch(network.config, setup, seq_len, padding=padding, whole_word=False, nsp=False)
+    return _Logits(network).eval(), tuple(batch.values())
 
 
 class _Logits(nn.Module):
@@ -97,42 +96,48 @@ class _Logits(nn.Module):
         return logits
 
 
-def _network(setup: Setup, seq_len: int) -> Any:
+def _network(setup: Setup, seq_len: int, *, sentence_pairs: bool) -> Any:
     config = model_config(setup.model)
-    positions = _positions(config)
-    if positions is not None and seq_len > positions:
-        raise ValueError(f"seq_len: {setup.model} has {positions} positions, got {seq_len}")
+    check_length(setup.model, config, seq_len)
     with constructing(setup.device, setup.weights):
-        return masked_lm(config, attention=setup.attention)
+        return (sentence_pair_lm if sentence_pairs else masked_lm)(config, attention=setup.attention)
 
 
-def _positions(config: Any) -> int | None:
-    """Longest sequence; models like RoBERTa count positions from after the padding token's id."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and config.model_type in _POSITIONS_AFTER_PADDING:
-        positions -= config.pad_token_id + 1
-    return positions if isinstance(positions, int) else None
+def _batch(
+    config: Any, setup: Setup, seq_len: int, *, padding: bool, whole_word: bool, nsp: bool
+) -> dict[str, torch.Tensor]:
+    """The inputs by the names that transformers has for them, and `words` (B, L)."""
+    batch = {"input_ids": synthetic_tokens(setup, config.vocab_size, seq_len)}
+    if padding:
+        batch["attention_mask"] = synthetic_padding(setup, seq_len)
+    if whole_word:
+        batch["words"] = synthetic_words(setup.batch_size, seq_len, setup.device)
+    if nsp:
+        # The second segment begins anywhere after the first token; every other one is a random sentence (label 1).
+        place_L = torch.arange(seq_len, device=setup.device)
+        border_B1 = 1 + (torch.rand(setup.batch_size, 1, device=setup.device) * (seq_len - 1)).long()
+        batch["token_type_ids"] = (place_L >= border_B1).long()
+        batch["next_sentence_label"] = torch.arange(setup.batch_size, device=setup.device) % 2
+    return batch
 
 
-_POSITIONS_AFTER_PADDING = (
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "roberta-prelayernorm",
-    "longformer",
-    "mpnet",
-    "esm",
-)
+def _loss(network: nn.Module, given: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    loss: torch.Tensor = network(**given, labels=labels).loss
+    return loss
 
 
-def _inputs(config: Any, setup: Setup, seq_len: int, *, padding: bool) -> tuple[torch.Tensor, ...]:
-    batch, device = setup.batch_size, setup.device
-    # From 1: token 0 is [PAD] in BERT's vocabulary, and models may drop it on sight.
-    tokens_BL = torch.randint(1, config.vocab_size, (batch, seq_len), device=device)
-    if not padding:
-        return (tokens_BL,)
-    # Evenly spread over half to full length, so that the work is the same in every run.
-    shortest = (seq_len + 1) // 2
-    length_B1 = torch.linspace(shortest, seq_len, batch, device=device).round().unsqueeze(1)
-    return tokens_BL, (torch.arange(seq_len, device=device).unsqueeze(0) < length_B1).long()
+@contextmanager
+def _decoding_only(network: Any, positions_BK: torch.Tensor) -> Iterator[None]:
+    """Inside, the head of a model gets the hidden states (B, K, H) of these positions instead of all (B, L, H)."""
+
+    def gather(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        hidden_BLH = output.last_hidden_state
+        index_BKH = positions_BK.unsqueeze(-1).expand(-1, -1, hidden_BLH.shape[-1])
+        output.last_hidden_state = hidden_BLH.gather(1, index_BKH)
+        return output
+
+    hook = network.base_model.register_forward_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()

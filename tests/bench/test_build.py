@@ -18,8 +18,10 @@ from sslbench.kernels.setup import Setup
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 CPU, META = torch.device("cpu"), torch.device("meta")
 SMALL = {
+    "clm": {"batch_size": 2, "seq_len": 16},
     "mlm": {"batch_size": 2, "seq_len": 16},
     "simclr": {"batch_size": 2, "image_size": 32},
+    "simcse": {"batch_size": 2, "seq_len": 16},
 }
 
 
