@@ -24,7 +24,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"No module named '(triton|cupy|apex|cutlass)\b", f"the package of a kernel is not installed here: {_KERNEL}"),
     (
         r"No module named '(flash_attn|xformers)\b",
-        "attention's package is not installed here: use torch's scaled_dot_product_attention, which takes the same memory",
+        "a package of attention is not installed here: use torch's scaled_dot_product_attention, of the same memory",
     ),
     (
         r"[Ss]parse(TensorImpl|Meta|CPU|CUDA|Csr)|_to_sparse|layout set as Sparse",
