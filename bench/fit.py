@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.predict.batch import max_batch_size
+from sslbench.bench.predict.explain import explain
 from sslbench.bench.predict.prediction import predict
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Record
@@ -17,7 +18,9 @@ _BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda":
 _NO_COUNTER = "predicted from no power model yet: measure with `sslbench profile`"
 
 
-def fit(recipe: Recipe, machines: Sequence[Machine], *, cache: TraceCache, command: list[str]) -> list[Record]:
+def fit(
+    recipe: Recipe, machines: Sequence[Machine], *, cache: TraceCache, command: list[str], explained: bool = False
+) -> list[Record]:
     """Predict a recipe on each machine.
 
     Args:
@@ -25,13 +28,14 @@ def fit(recipe: Recipe, machines: Sequence[Machine], *, cache: TraceCache, comma
         machines: where; several devices are predicted as one of them.
         cache: where traces are kept between calls.
         command: the sslbench arguments that ask this, for the records.
+        explained: whether the records say what they rest on.
 
     Raises:
         SSLBenchError: the step cannot be built or traced.
     """
     recipe = _with_defaults(recipe)
     source = TraceSource(recipe, cache)
-    return [_predict(recipe, machine, source, command) for machine in machines]
+    return [_predict(recipe, machine, source, command, explained=explained) for machine in machines]
 
 
 class TraceSource:
@@ -79,7 +83,7 @@ def _with_defaults(recipe: Recipe) -> Recipe:
     return factory_defaults(recipe)
 
 
-def _predict(recipe: Recipe, machine: Machine, source: TraceSource, command: list[str]) -> Record:
+def _predict(recipe: Recipe, machine: Machine, source: TraceSource, command: list[str], *, explained: bool) -> Record:
     trace = source.trace(machine.device, recipe.batch_size)
     prediction = predict(trace, machine)
     largest, unknown = _largest_batch(recipe, machine, source)
@@ -97,6 +101,7 @@ def _predict(recipe: Recipe, machine: Machine, source: TraceSource, command: lis
         verdict=prediction.verdict,
         probability_fits=prediction.probability_fits,
         max_batch_size=largest,
+        explain=explain(trace, machine) if explained else None,
         unknown={"energy.joules_per_step": _NO_COUNTER, **unknown},
         warnings=_warnings(recipe, machine),
     )

@@ -5,7 +5,7 @@ Record files hold one record, a JSON array of records, or one record a line.
 """
 
 # Format history; a reader accepts every version up to its own.
-# sslbench.record/1 (0.1.0): first version.
+# sslbench.record/1 (0.1.0): first version; `explain` was added later, and is null where it was not asked for.
 
 import json
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ _SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
 Verdict = Literal["fits", "tight", "does-not-fit", "spills"]
 Backend = Literal["torch-cuda", "torch-cpu", "torch-mps", "onnx-cpu", "onnx-cuda"]
 Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
+Bound = Literal["compute", "bandwidth", "launch"]
 Interval = tuple[float, float]
 
 
@@ -95,6 +96,78 @@ class Work(_Part):
     parameters: int | None = None
 
 
+class Timeline(_Part):
+    """Bytes of tensors alive during one part of the trace, at some of its moments; the peak is one of them.
+
+    Moments follow each other as allocations and frees do; their distance is no time.
+    """
+
+    part: Literal["build", "first step", "second step"]
+    """The part that holds the peak; the second step is what every later one repeats."""
+    events: int
+    """Allocations and frees of the part."""
+    positions: list[int]
+    """Number of each moment's event within the part."""
+    bytes: dict[str, list[int]]
+    """By category, the bytes alive at each moment, before an allocator rounds."""
+    phases: list[tuple[str, int]]
+    """Every change of phase (build, forward, backward, optimizer) and the number of the first event after it."""
+    peak_at: int | None
+    """Index into `positions`; None where nothing is allocated."""
+
+
+class Alive(_Part):
+    """Storages alive at the peak, of one category and of one module or its repetitions."""
+
+    module: str
+    """Path, with `*` for numbers: repeated blocks count together; empty outside every module."""
+    category: str
+    bytes: int
+    storages: int
+    operator: str
+    """What made the largest of them."""
+    line: str
+    """Source line behind it, as `path:line`; empty where it is not known."""
+
+
+class OperatorTime(_Part):
+    """Predicted time of one operator, all its calls in a step together."""
+
+    operator: str
+    calls: int
+    seconds: float
+    bound: Bound
+    """What most of its time goes to; `launch`: the host takes longer to launch it than the device to run it."""
+
+
+class ConstantUsed(_Part):
+    """A number that entered the prediction and is not the step's own."""
+
+    name: str
+    value: float
+    unit: str
+    meaning: str
+    source: str
+    """Where the number comes from."""
+
+
+class Explanation(_Part):
+    """What a prediction rests on (`fit --explain`)."""
+
+    timeline: Timeline
+    phase_peaks_bytes: dict[str, int]
+    """Most bytes of tensors alive in each phase of the second step, and while building."""
+    alive_at_peak: list[Alive]
+    """Largest first; together the record's `memory.breakdown`."""
+    device_seconds: float
+    """What the operators need on the device, if it is never kept waiting."""
+    launch_seconds: float
+    """What the host needs to launch them, one after the other."""
+    operators: list[OperatorTime]
+    """Longest first; together `device_seconds`, but for what no operator stands for."""
+    constants: list[ConstantUsed]
+
+
 class Record(BaseModel):
     """One prediction or measurement."""
 
@@ -119,6 +192,8 @@ class Record(BaseModel):
     probability_fits: float | None = Field(default=None, ge=0, le=1)
     max_batch_size: int | None = None
     """Largest batch of this recipe predicted to fit; 0 where not even one sample does."""
+    explain: Explanation | None = None
+    """Predictions: what they rest on, where it was asked for."""
     unknown: dict[str, str] = {}
     """Why a null field is null, by its dotted path: `{"energy.joules_per_step": "no energy counter"}`."""
     warnings: list[str] = []

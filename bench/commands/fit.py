@@ -50,6 +50,7 @@ def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--gpu-memory", callback=memory_size, metavar="SIZE", help="Memory of the device, instead of the profile's."
 )
 @click.option("--no-cache", is_flag=True, help="Trace the step again, and keep no trace.")
+@click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
 @output_options
 def command(
     machines: tuple[str, ...], gpu_memory: int | None, no_cache: bool, format_: str, output: Path | None, **params: Any
@@ -63,7 +64,8 @@ def command(
     recipe = resolve_recipe(params["recipe"], changes_from(params))
     found = [find_machine(name, memory_bytes=gpu_memory) for name in machines]
     cache = TraceCache(None if no_cache else cache_folder())
-    records = fit(recipe, found, cache=cache, command=arguments_of(click.get_current_context()))
+    arguments = arguments_of(click.get_current_context())
+    records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])
     emit(records, format_=format_, output=output)
     click.get_current_context().exit(exit_code(records))
 

@@ -1,0 +1,158 @@
+"""The constants that enter a prediction, read from where they are defined: nothing about them is written twice.
+
+A constant lists itself if it is a number with a docstring, at the top of one of `MODULES`: its name's ending gives the
+unit, the docstring's first sentence what it means, the rest where it comes from. The name's beginning says where it
+counts (`_COUNTS`: `CPU_`, `CUDA_`, ...); any other counts everywhere. A table with an entry for each kind of device lists
+the device's.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+from types import ModuleType
+
+from sslbench.bench.predict import efficiency, memory, time
+from sslbench.bench.predict.operators import classify
+from sslbench.bench.record import ConstantUsed
+from sslbench.bench.trace.events import Trace
+from sslbench.hardware_profiles.schema import Figure, Machine
+
+MODULES: tuple[ModuleType, ...] = (memory, time, efficiency)
+_UNITS = {"BYTES_PER_SECOND": "B/s", "FLOPS_PER_SECOND": "FLOP/s", "BYTES": "B", "SECONDS": "s"}
+_LINK = re.compile(r"https?://\S+[^\s.,;)]")
+_Applies = Callable[[Trace, Machine], bool]
+
+
+def constants_used(trace: Trace, machine: Machine) -> list[ConstantUsed]:
+    """Every constant behind a prediction: the machine's figures, then the models' own numbers."""
+    return [*_figures(trace, machine), *_of_modules(trace, machine), *_factors(trace, machine)]
+
+
+# ---------------------------------------------------------------------- the machine
+def _figures(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
+    device = machine.device
+    yield _figure("memory_bytes", "memory that the driver reports", "B", device.memory_bytes)
+    bandwidth = device.memory_bandwidth_bytes_per_second
+    yield _figure("memory_bandwidth_bytes_per_second", "memory bandwidth", "B/s", bandwidth)
+    used = {time.peak_flops(kind, classify(kind), device, trace) for kind in trace.kinds if kind.flops}
+    for dtype, figure in device.peak_flops_per_second.items():
+        if figure.value in used:
+            used.discard(figure.value)  # types that share a rate are listed once
+            yield _figure(f"peak_flops_per_second.{dtype}", f"dense peak of {dtype}", "FLOP/s", figure)
+    yield _figure("launch_seconds", "time between two small operators", "s", device.launch_seconds)
+
+
+def _figure(name: str, meaning: str, unit: str, figure: Figure) -> ConstantUsed:
+    return ConstantUsed(
+        name=f"machine.{name}",
+        value=figure.value,
+        unit=unit,
+        meaning=meaning,
+        source=f"{figure.basis}: {figure.source}",
+    )
+
+
+# ---------------------------------------------------------------------- the models' numbers
+def _on_gpu(trace: Trace, machine: Machine) -> bool:
+    return machine.device.kind != "cpu"
+
+
+def _on_cpu(trace: Trace, machine: Machine) -> bool:
+    return machine.device.kind == "cpu"
+
+
+def _convolves(trace: Trace, machine: Machine) -> bool:
+    return _on_gpu(trace, machine) and any("convolution" in kind.name for kind in trace.kinds)
+
+
+_COUNTS: dict[str, _Applies] = {
+    "CUDA_CONTEXT_": lambda trace, machine: machine.device.kind in ("cuda", "rocm"),
+    "CUDA_USABLE": lambda trace, machine: machine.device.memory_kind == "dedicated",
+    "METAL_USABLE": lambda trace, machine: machine.device.memory_kind == "unified",
+    "HOST_USABLE": lambda trace, machine: machine.device.memory_kind == "host",
+    "CPU_BASELINE_": lambda trace, machine: machine.device.kind in ("cpu", "mps"),
+    "CUDNN_": _convolves,
+    "CONVOLUTION_": _convolves,
+    "ALLOCATED_": lambda trace, machine: _on_gpu(trace, machine) and not _convolves(trace, machine),
+    "FULL_RATE_": lambda trace, machine: _on_gpu(trace, machine) and machine.device.kind != "mps",
+    "WIDE_MEMORY_": lambda trace, machine: _on_wide_memory(machine),
+    "HALF_ON_WIDE_MEMORY": lambda trace, machine: _on_wide_memory(machine),
+    **dict.fromkeys(("CUDA_", "CUBLAS_", "FRAGMENTATION_", "TILE_", "KERNEL_"), _on_gpu),
+    **dict.fromkeys(("CPU_", "FRESH_"), _on_cpu),
+}
+"""Where a constant counts, by the beginning of its name; the first that matches."""
+
+
+def _on_wide_memory(machine: Machine) -> bool:
+    bandwidth = machine.device.memory_bandwidth_bytes_per_second.value
+    return machine.device.kind != "cpu" and bandwidth > efficiency.WIDE_MEMORY_BYTES_PER_SECOND
+
+
+def _of_modules(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
+    for module in MODULES:
+        for name, text in documented(module).items():
+            if name.startswith("_"):
+                continue  # tables, of which an operator takes its entry
+            counts = next((rule for start, rule in _COUNTS.items() if name.startswith(start)), None)
+            value = getattr(module, name)
+            if isinstance(value, dict):
+                value = value.get(machine.device.kind)
+            if isinstance(value, int | float) and (counts is None or counts(trace, machine)):
+                yield _constant(name, float(value), text, module)
+
+
+def _constant(name: str, value: float, text: str, module: ModuleType) -> ConstantUsed:
+    meaning, source = _sentences(text)
+    return ConstantUsed(
+        name=name,
+        value=value,
+        unit=next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), ""),
+        meaning=meaning,
+        source=source or f"{module.__name__} states no other",
+    )
+
+
+def _sentences(text: str) -> tuple[str, str]:
+    """The first sentence, and the rest without the word `Source:`."""
+    first, _, rest = text.partition(". ")
+    return first.removesuffix("."), rest.removeprefix("Source: ")
+
+
+@cache
+def documented(module: ModuleType) -> dict[str, str]:
+    """Docstrings of a module's constants by name, each on one line (`NAME = ...` and a string below it)."""
+    body = ast.parse(inspect.getsource(module)).body
+    found = {}
+    for statement, after in pairwise(body):
+        match statement, after:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ) if name.isupper():
+                found[name] = " ".join(text.split())
+    return found
+
+
+# ---------------------------------------------------------------------- kernels
+def _factors(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
+    on_cpu = machine.device.kind == "cpu"
+    links = ", ".join(_LINK.findall(efficiency.__doc__ or ""))
+    source = documented(efficiency)["_CPU"] if on_cpu else f"fitted on {links}"
+    used = {(classify(kind), kind.channels_last) for kind in trace.kinds if not kind.is_view}
+    factors = {
+        (operator_class, efficiency.multipliers(operator_class, on_cpu=on_cpu, channels_last=channels_last))
+        for operator_class, channels_last in used
+    }
+    for operator_class, pair in sorted(factors):
+        for value, part in zip(pair, ("arithmetic", "traffic"), strict=True):
+            if value:
+                yield ConstantUsed(
+                    name=f"factor.{operator_class.replace(' ', '-')}.{part}",
+                    value=value,
+                    unit="",
+                    meaning=f"{operator_class}: times its ideal time for {part}",
+                    source=source,
+                )

@@ -1,0 +1,162 @@
+"""What a prediction rests on: memory over the step, what is alive at the peak, the longest operators, the constants."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sslbench.bench.predict.constants import constants_used
+from sslbench.bench.predict.memory import workspace_bytes
+from sslbench.bench.predict.time import operator_seconds, predict_time, roofline_seconds
+from sslbench.bench.record import Alive, Bound, Explanation, OperatorTime, Timeline
+from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace
+from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
+from sslbench.hardware_profiles.schema import Machine
+
+POINTS = 160
+"""Moments of a timeline: two a column on a terminal."""
+WORKSPACE = "cuDNN workspace"
+"""Named as the operator of what the allocator gives to cuDNN beside the trace's storages."""
+
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+
+
+def explain(trace: Trace, machine: Machine) -> Explanation:
+    """What the prediction of a trace on a machine rests on."""
+    seconds = predict_time(trace, machine)
+    return Explanation(
+        timeline=timeline(trace),
+        phase_peaks_bytes=phase_peaks(trace),
+        alive_at_peak=at_peak(trace),
+        device_seconds=seconds.device_seconds,
+        launch_seconds=seconds.dispatch_seconds,
+        operators=operator_times(trace, machine),
+        constants=constants_used(trace, machine),
+    )
+
+
+# ---------------------------------------------------------------------- memory
+def timeline(trace: Trace, points: int = POINTS) -> Timeline:
+    """Bytes alive by category over the part of the trace that holds the peak.
+
+    Args:
+        trace: what is looked at.
+        points: most moments to keep; of each stretch of events the one with most bytes, so that the peak stays.
+    """
+    alive = totals(trace)
+    peak = find_peak(trace, alive)
+    part = part_range(trace, peak.part)
+    kept = _fullest(alive, part, points)
+    columns = _by_category(trace, kept)
+    return Timeline(
+        part=peak.part,
+        events=len(part),
+        positions=[position - part.start for position in kept],
+        bytes=columns,
+        phases=[(PHASES[phase], start - part.start) for phase, start in _phases(trace, part)],
+        peak_at=kept.index(peak.position) if kept else None,
+    )
+
+
+def _fullest(alive: Sequence[int], part: range, points: int) -> list[int]:
+    """The first position with most bytes in each of `points` stretches of a part."""
+    count = min(points, len(part))
+    bounds = [part.start + len(part) * place // count for place in range(count + 1)] if count else []
+    return [max(range(start, end), key=alive.__getitem__) for start, end in pairwise(bounds)]
+
+
+def _by_category(trace: Trace, positions: Sequence[int]) -> dict[str, list[int]]:
+    """Bytes alive after the events at ascending positions, by category."""
+    current: Counter[str] = Counter()
+    samples: list[dict[str, int]] = []
+    wanted = set(positions)
+    for position, event in enumerate(trace.events[: positions[-1] + 1 if positions else 0]):
+        storage = trace.storages[event if event >= 0 else ~event]
+        current[storage.category] += storage.size if event >= 0 else -storage.size
+        if position in wanted:
+            samples.append(dict(current))
+    columns = {name: [sample.get(name, 0) for sample in samples] for name in CATEGORIES}
+    return {name: column for name, column in columns.items() if any(column)}
+
+
+def _phases(trace: Trace, part: range) -> list[tuple[int, int]]:
+    """(phase, position of its first event) of each stretch of a part that has events."""
+    stretches: list[tuple[int, int]] = []
+    ends = [position for position, _ in trace.phase_marks[1:]] + [part.stop]
+    for (start, phase), end in zip(trace.phase_marks, ends, strict=True):
+        first = max(start, part.start)
+        if first < min(end, part.stop) and (not stretches or stretches[-1][0] != phase):
+            stretches.append((phase, first))
+    # What follows the last update (gradients are dropped, a loss is read) is no forward pass.
+    if [phase for phase, _ in stretches[-2:]] == [OPTIMIZER, FORWARD]:
+        stretches.pop()
+    return stretches
+
+
+def phase_peaks(trace: Trace) -> dict[str, int]:
+    """Most bytes alive in each phase of the second step, and while building; a phase without events is left out."""
+    alive = totals(trace)
+    peaks: Counter[str] = Counter()
+    build, step = part_range(trace, "build"), part_range(trace, "second step")
+    if build:
+        peaks[PHASES[BUILD]] = max(alive[position] for position in build)
+    stretches = _phases(trace, step)
+    ends = [start for _, start in stretches[1:]] + [step.stop]
+    for (phase, start), end in zip(stretches, ends, strict=True):
+        peaks[PHASES[phase]] = max(peaks[PHASES[phase]], *alive[start:end])
+    return dict(peaks)
+
+
+def at_peak(trace: Trace) -> list[Alive]:
+    """What is alive at the peak by module (repeated blocks together) and category, largest first.
+
+    A CUDA step's cuDNN workspace counts too: the sums by category are those of the record's breakdown.
+    """
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index in alive_after(trace, find_peak(trace).position):
+        storage = trace.storages[index]
+        if storage.size:
+            groups[_NUMBER.sub("*", trace.modules[storage.module]), storage.category].append(index)
+    rows = [_alive(trace, *key, indices) for key, indices in groups.items()]
+    workspace = workspace_bytes(trace)
+    if workspace:
+        rows.append(Alive(module="", category="temporary", bytes=workspace, storages=1, operator=WORKSPACE, line=""))
+    return sorted(rows, key=lambda row: (-row.bytes, row.module, row.category))
+
+
+def _alive(trace: Trace, module: str, category: str, indices: Sequence[int]) -> Alive:
+    largest = trace.storages[max(indices, key=lambda index: (trace.storages[index].size, -index))]
+    return Alive(
+        module=module,
+        category=category,
+        bytes=sum(trace.storages[index].size for index in indices),
+        storages=len(indices),
+        operator=largest.operator,
+        line=trace.lines[largest.line],
+    )
+
+
+# ---------------------------------------------------------------------- time
+def operator_times(trace: Trace, machine: Machine) -> list[OperatorTime]:
+    """Predicted device time of each operator of the second step, longest first."""
+    device = machine.device
+    calls = Counter(call.kind for call in trace.calls)
+    seconds: defaultdict[str, float] = defaultdict(float)
+    counts: Counter[str] = Counter()
+    bounds: dict[str, dict[Bound, float]] = defaultdict(lambda: defaultdict(float))
+    for index, count in calls.items():
+        kind = trace.kinds[index]
+        if kind.is_view:
+            continue
+        each = operator_seconds(kind, device, trace)
+        arithmetic, traffic = roofline_seconds(kind, device, trace)
+        bound: Bound = "compute" if arithmetic > traffic else "bandwidth"
+        seconds[kind.name] += count * each
+        counts[kind.name] += count
+        bounds[kind.name]["launch" if each < device.launch_seconds.value else bound] += count * each
+    return [
+        OperatorTime(
+            operator=name, calls=counts[name], seconds=total, bound=max(bounds[name], key=bounds[name].__getitem__)
+        )
+        for name, total in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
