@@ -33,7 +33,7 @@ def _predictions(report: Report) -> Iterator[str]:
         return
     yield f"### Predicted: {report.verdicts}"
     header = ("Recipe", "Machine", "Verdict", "P(fits)", "Memory", "90 % interval", "Step time", "90 % interval")
-    yield _table(
+    yield table(
         (*header, "Throughput", "Largest batch"),
         (
             (
@@ -53,7 +53,7 @@ def _comparisons(report: Report) -> Iterator[str]:
         return
     yield "### Predicted against measured"
     inside = {True: "yes", False: "**no**", None: "no interval"}
-    yield _table(
+    yield table(
         ("Recipe", "Machine", "Quantity", "Predicted", "90 % interval", "Measured", "Prediction is", "In the interval"),
         (
             (
@@ -71,7 +71,7 @@ def _measurements(report: Report) -> Iterator[str]:
     if not report.measurements:
         return
     yield "### Measured"
-    yield _table(
+    yield table(
         ("Recipe", "Machine", "Step time", "", "Throughput", "Memory", "Energy"),
         (
             (
@@ -106,6 +106,7 @@ def _recipe(label: RecipeLabel) -> str:
     return f"{escape(label.title)}<br>{escape(label.settings)}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
     lines = (header, ["---"] * len(header), *rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

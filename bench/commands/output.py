@@ -28,16 +28,19 @@ def emit(records: Sequence[Record], *, format_: str, output: Path | None) -> Non
     if format_ == "json":
         click.echo(dump_records(records), nl=False)
     elif format_ == "markdown":
+        from sslbench.reports.explain_text import explanations_markdown  # noqa: PLC0415 - imports rich
         from sslbench.reports.markdown import render_markdown  # noqa: PLC0415 - imports jinja2
 
-        click.echo(render_markdown(records), nl=False)
+        click.echo(render_markdown(records) + explanations_markdown(records), nl=False)
     else:
         from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
 
+        from sslbench.reports.explain_text import print_explanations  # noqa: PLC0415 - imports rich
         from sslbench.reports.terminal import print_measurements, print_predictions  # noqa: PLC0415 - imports rich
 
         console = Console(file=sys.stdout)
         print_predictions(records, console)
+        print_explanations(records, console)
         print_measurements(records, console)
         if output is not None:
             click.echo(f"record: {output}", err=True)

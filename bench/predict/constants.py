@@ -2,8 +2,7 @@
 
 A constant lists itself if it is a number with a docstring, at the top of one of `MODULES`: its name's ending gives the
 unit, the docstring's first sentence what it means, the rest where it comes from. The name's beginning says where it
-counts (`_COUNTS`: `CPU_`, `CUDA_`, ...); any other counts everywhere. A table with an entry for each kind of device lists
-the device's.
+counts (`_COUNTS`: `CPU_`, `CUDA_`, ...); any other counts everywhere. Of a table by kind of device, the device's counts.
 """
 
 import ast
@@ -111,14 +110,14 @@ def _constant(name: str, value: float, text: str, module: ModuleType) -> Constan
         value=value,
         unit=next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), ""),
         meaning=meaning,
-        source=source or f"{module.__name__} states no other",
+        source=source or f"not stated in {module.__name__}",
     )
 
 
 def _sentences(text: str) -> tuple[str, str]:
     """The first sentence, and the rest without the word `Source:`."""
     first, _, rest = text.partition(". ")
-    return first.removesuffix("."), rest.removeprefix("Source: ")
+    return first.removesuffix("."), rest.removeprefix("Source: ").removesuffix(".")
 
 
 @cache
