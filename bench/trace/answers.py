@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.events import OperatorKind
@@ -15,6 +16,8 @@ from sslbench.bench.trace.recorder import REAL_HOST_BYTES, Answer, Recorder
 from sslbench.bench.trace.shapes import META
 from sslbench.bench.trace.tensor import TracedTensor, any_traced, bytes_of, is_dense, spec_of
 
+MAX_KNOWN = 4096
+"""Elements of the largest tensor whose data a copy to the GPU remembers."""
 MAX_QUESTIONS = 100_000
 """More values than any step asks for; a loop that waits for data asks for ever."""
 Args = tuple[Any, ...]
@@ -30,6 +33,9 @@ def _item(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     recorder.questions += 1
     if recorder.questions > MAX_QUESTIONS:
         raise TraceError("a loop waits for the value of a tensor, and a trace has no values: bound the loop")
+    known = tensor.known_data()
+    if known is not None:
+        return known.item()
     value = 1.0 if tensor._block.value is None else tensor._block.value
     if tensor.dtype == torch.bool:
         return bool(value)
@@ -69,13 +75,25 @@ def _unscale(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
 
 
 def _to_copy(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """A copy from the GPU to the host: small ones are real zeros, so that code can look at them."""
+    """A copy between a GPU and its host: small data that was on the host stays known, else it becomes ones."""
     tensor, device = args[0], kwargs.get("device")
-    if recorder.target != "cuda" or not isinstance(tensor, TracedTensor) or device is None:
+    if recorder.target != "cuda" or device is None:
         return NotImplemented
-    if torch.device(device).type == "cpu" and tensor.numel() * 8 <= REAL_HOST_BYTES:
-        return torch.zeros(tensor.shape, dtype=kwargs.get("dtype") or tensor.dtype)
+    if torch.device(device).type != "cpu":
+        return NotImplemented if isinstance(tensor, TracedTensor) else _known_copy(recorder, func, args, kwargs)
+    if isinstance(tensor, TracedTensor) and tensor.numel() * 8 <= REAL_HOST_BYTES:
+        real = tensor.on_host().contiguous()
+        return real.to(kwargs.get("dtype") or tensor.dtype)
     return NotImplemented
+
+
+def _known_copy(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    made = recorder.run(func, args, kwargs)
+    if isinstance(made, TracedTensor) and made.numel() <= MAX_KNOWN and made.is_contiguous():
+        with _disable_current_modes():
+            data = args[0].to(made.dtype, memory_format=torch.contiguous_format, copy=True)
+        made._block.known = (data, made._version)
+    return made
 
 
 def _copy_(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -85,8 +103,16 @@ def _copy_(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     return NotImplemented
 
 
+def _repeats(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """`repeat_interleave` by a tensor: its sum where it is known, else once each, as a number is 1."""
+    repeats = args[0]
+    if not isinstance(repeats, TracedTensor) or kwargs.get("output_size") is not None:
+        return NotImplemented
+    return recorder.run(func, args, {**kwargs, "output_size": int(repeats.on_host().sum())})
+
+
 def _equal(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """`torch.equal` of tensors without data: as if equal."""
+    """`torch.equal` and `torch.allclose` of tensors without data: as if equal."""
     return True if any_traced(args) else NotImplemented
 
 
@@ -148,17 +174,27 @@ def _accumulate(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> An
     return recorder.tensor(old._spec, old._block)
 
 
+_TRUTHS = (
+    _aten.any.default,
+    _aten.all.default,
+    _aten._is_any_true.default,
+    _aten._is_all_true.default,
+    _aten.logical_or.default,
+    _aten.bitwise_or.Tensor,
+)
 ANSWERS: dict[Any, Answer] = {
     _aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale,
     _aten._local_scalar_dense.default: _item,
     _aten._to_copy.default: _to_copy,
     _aten.add.Tensor: _accumulate,
     _aten.copy_.default: _copy_,
+    _aten.allclose.default: _equal,
     _aten.equal.default: _equal,
     _aten.masked_select.default: _masked_select,
     _aten.nonzero.default: _nonzero,
+    _aten.repeat_interleave.Tensor: _repeats,
     **dict.fromkeys((_aten.isnan.default, _aten.isinf.default, _aten.ne.Tensor, _aten.eq.Scalar), _never),
-    **dict.fromkeys((_aten.any.default, _aten.all.default, _aten.logical_or.default, _aten.bitwise_or.Tensor), _reduce),
+    **dict.fromkeys(_TRUTHS, _reduce),
     **dict.fromkeys((_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default), _index),
     _aten._index_put_impl_.default: _index,
 }

@@ -8,12 +8,8 @@ from sslbench.bench.blame import in_brief, users_line
 from sslbench.bench.errors import SSLBenchError, TraceError
 from sslbench.bench.trace.recorder import Recorder
 from sslbench.bench.trace.refused import ONE_PROCESS
+from sslbench.bench.trace.tensor import KERNEL_ADVICE, READS_MEMORY
 
-_KERNEL = (
-    'wrap the kernel in torch.library.custom_op("mine::name", mutates_args=()) and give it its output shapes with '
-    ".register_fake"
-)
-_READS_MEMORY = f"a traced tensor has no memory to read (data_ptr, ctypes, DLPack, a compiled extension): {_KERNEL}"
 _NO_SHAPES = re.compile(
     r"(?P<op>[\w.:]+): attempted to run this operator with Meta tensors"
     r"|registered for <CustomOpDef\((?P<custom>[^)]+)\)>"
@@ -21,7 +17,10 @@ _NO_SHAPES = re.compile(
 )
 # What torch says when something is tried that no trace can do, and what to write instead. The first that fits counts.
 _ADVICE: tuple[tuple[str, str], ...] = (
-    (r"No module named '(triton|cupy|apex|cutlass)\b", f"the package of a kernel is not installed here: {_KERNEL}"),
+    (
+        r"No module named '(triton|cupy|apex|cutlass)\b",
+        f"the package of a kernel is not installed here: {KERNEL_ADVICE}",
+    ),
     (
         r"No module named '(flash_attn|xformers)\b",
         "a package of attention is not installed here: use torch's scaled_dot_product_attention, of the same memory",
@@ -47,8 +46,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"data is not allocated yet|data pointer on an invalid python storage|Cannot pack tensors on meta"
-        r"|Cannot access data pointer",
-        _READS_MEMORY,
+        r"|Cannot access data pointer|a traced tensor has no memory",
+        READS_MEMORY,
     ),
     (r"NCCL|process group|ProcessGroup|DistributedDataParallel", ONE_PROCESS),
     (

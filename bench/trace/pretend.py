@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch.nn.parallel import DataParallel
 from torch.optim import optimizer as torch_optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
@@ -18,6 +19,7 @@ from sslbench.bench.trace.autocast import cuda_autocast_policy
 from sslbench.bench.trace.checkpoints import adopted, checkpoints
 from sslbench.bench.trace.cuda_kernels import cuda_kernels
 from sslbench.bench.trace.cuda_module import NVTX, Generator, cuda_module
+from sslbench.bench.trace.meta_kernels import meta_kernels
 from sslbench.bench.trace.recorder import Recorder
 from sslbench.bench.trace.refused import ONE_GPU, refused
 from sslbench.bench.trace.tensor import TracedDeviceTensor, TracedTensor, any_traced
@@ -99,6 +101,7 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
             for name, value in answers.items():
                 stack.enter_context(mock.patch.object(module, name, value))
         stack.enter_context(mock.patch.object(torch, "Generator", Generator))
+        stack.enter_context(mock.patch.object(DataParallel, "forward", _on_one_gpu))
         stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
         stack.enter_context(_any_host())
         stack.enter_context(refused("cuda"))
@@ -131,6 +134,7 @@ def _any_host() -> Iterator[None]:
     with (
         _fast_optimizers(),
         checkpoints(),
+        meta_kernels(),
         mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
         mock.patch.object(torch, "compile", _eager),
         mock.patch.object(torch.nn.init, "_no_grad_trunc_normal_", _as_it_is),
@@ -138,6 +142,11 @@ def _any_host() -> Iterator[None]:
         _no_nested_tensors(),
     ):
         yield
+
+
+def _on_one_gpu(parallel: Any, *args: Any, **kwargs: Any) -> Any:
+    """`nn.DataParallel` with one device calls the module that it wraps."""
+    return parallel.module(*args, **kwargs)
 
 
 def _in_this_process(loader: Any) -> Any:

@@ -5,11 +5,21 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
-import numpy
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from sslbench.bench.errors import TraceError
 
 Spec = tuple[torch.dtype, tuple[int, ...], tuple[int, ...], int, bool]
 """Element type, shape, strides, storage offset (elements), and whether it lies on the host of a CUDA target."""
+
+KERNEL_ADVICE = (
+    'wrap the kernel in torch.library.custom_op("mine::name", mutates_args=()) and give it its output shapes with '
+    ".register_fake"
+)
+READS_MEMORY = (
+    f"a traced tensor has no memory to read (data_ptr, ctypes, DLPack, a compiled extension): {KERNEL_ADVICE}"
+)
 
 _make_wrapper = torch.Tensor._make_wrapper_subclass  # the documented way to make a wrapper subclass
 
@@ -17,7 +27,7 @@ _make_wrapper = torch.Tensor._make_wrapper_subclass  # the documented way to mak
 class Block:
     """A live allocation. Tensors that share storage share it; its end is the storage's end."""
 
-    __slots__ = ("index", "log", "size", "value")
+    __slots__ = ("index", "known", "log", "size", "value")
 
     def __init__(self, index: int, size: int, log: list[int]) -> None:
         self.index = index
@@ -27,6 +37,8 @@ class Block:
         self.log = log
         self.value: float | None = None
         """The number that `.item()` gives, where the step's course hangs on it (GradScaler's found_inf)."""
+        self.known: tuple[torch.Tensor, int] | None = None
+        """The data, where a small tensor was copied from the host, and the tensor's version then."""
 
     def __del__(self) -> None:
         if self.index >= 0:
@@ -59,6 +71,34 @@ class Recording(AbstractContextManager[Any], Protocol):
 
     parameters: dict[int, int]
     """Elements by storage, of every `nn.Parameter`."""
+
+
+class NoAddress:
+    """What `data_ptr()` of a traced tensor gives: good for comparing, not for reading."""
+
+    __slots__ = ("_block", "_offset")
+
+    def __init__(self, block: Block, offset: int) -> None:
+        self._block = block
+        self._offset = offset
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NoAddress) and (self._block, self._offset) == (other._block, other._offset)
+
+    def __hash__(self) -> int:
+        return hash((id(self._block), self._offset))
+
+    def __mod__(self, alignment: int) -> int:
+        return self._offset % alignment
+
+    def _refuse(self) -> int:
+        raise TraceError(READS_MEMORY)
+
+    __index__ = __int__ = _refuse
+
+    @property
+    def _as_parameter_(self) -> int:  # what ctypes asks for
+        return self._refuse()
 
 
 class TracedTensor(torch.Tensor):
@@ -116,13 +156,39 @@ class TracedTensor(torch.Tensor):
         return memo[id(self)]
 
     def tolist(self) -> Any:
-        """Zeros of the tensor's shape: there is no data."""
-        return self.numpy().tolist()
+        """The data where it is known, else ones, as `.item()` answers."""
+        return self.on_host().tolist()
 
     def numpy(self, *, force: bool = False) -> Any:
-        """Zeros of the tensor's shape: there is no data."""
-        name = str(self.dtype).removeprefix("torch.")
-        return numpy.zeros(tuple(self.shape), dtype=name)
+        """The data where it is known, else ones, as `.item()` answers.
+
+        Raises:
+            TypeError: the tensor is on a GPU, as torch has it.
+        """
+        if self._device.type == "cuda" and not self._spec[4] and not force:
+            raise TypeError("can't convert a cuda tensor to numpy: use Tensor.cpu() to copy it to host memory first")
+        return self.on_host().numpy()
+
+    def data_ptr(self) -> Any:
+        """Something that tells storages apart, and cannot be taken for an address."""
+        return NoAddress(self._block, self._spec[3] * self._spec[0].itemsize)
+
+    def on_host(self) -> torch.Tensor:
+        """A real tensor in place of this one: its data where it is known, else ones."""
+        with _disable_current_modes():
+            known = self.known_data()
+            return torch.ones((), dtype=self._spec[0]).expand(self._spec[1]).clone() if known is None else known
+
+    def known_data(self) -> torch.Tensor | None:
+        """The data, if the tensor was copied from the host and has not been written to since."""
+        dtype, shape, strides, offset, _ = self._spec
+        if self._block.known is None:
+            return None
+        data, version = self._block.known
+        if data.dtype != dtype or version != self._version:
+            return None
+        with _disable_current_modes():
+            return data.as_strided(shape, strides, offset).clone()
 
     @property
     def data(self) -> Any:
@@ -195,6 +261,9 @@ class TracedDeviceTensor(TracedTensor):
     def pin_memory(self, *args: Any, **kwargs: Any) -> Any:
         """Itself: page-locking takes no memory of the GPU."""
         return self
+
+    def record_stream(self, stream: Any) -> None:
+        """Nothing: the trace has one stream."""
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """`torch.Tensor.to`, with the target device known."""
