@@ -1,0 +1,1 @@
+"""Losses that objectives share, and memory-lean exact forms of the big ones."""
