@@ -174,7 +174,9 @@ class CudaKernels:
     def __init__(self, capability: tuple[int, int]) -> None:
         self._cublas_bytes = CUBLAS_HOPPER_BYTES if capability[0] in (9, 10) else CUBLAS_BYTES
 
-    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    def temporaries(
+        self, name: str, inputs: list[torch.Tensor], arguments: dict[str, Any], outputs: list[torch.Tensor]
+    ) -> tuple[int, ...]:
         """Bytes that the kernel allocates and frees inside, in order.
 
         Flash attention's backward accumulates dq in fp32 and keeps the row sums of dO * O, both padded to 128 rows and

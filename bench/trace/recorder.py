@@ -39,8 +39,17 @@ WORKSPACE = "library workspace"
 class Kernels(Protocol):
     """What a target's kernels allocate besides their outputs."""
 
-    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
-        """Bytes of each storage that the kernel of an operator allocates and frees inside, in order."""
+    def temporaries(
+        self, name: str, inputs: list[torch.Tensor], arguments: dict[str, Any], outputs: list[torch.Tensor]
+    ) -> tuple[int, ...]:
+        """Bytes of each storage that the kernel of an operator allocates and frees inside, beside its outputs.
+
+        Args:
+            name: ATen name with overload.
+            inputs: every tensor among the arguments, in order, as meta tensors.
+            arguments: the arguments by their schema's names, defaults included.
+            outputs: what is made in new storage.
+        """
 
     def workspace_bytes(self, name: str) -> int:
         """Bytes that the library behind an operator keeps for a thread from its first use; 0: none."""
@@ -203,12 +212,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         name = effect.kind.name
         self._locate()
         self._ensure_workspace(name)
-        if effect.temporaries:
-            inside = [self._allocate(size, name) for size in effect.temporaries]
-            del inside
         made: list[Any] = []
         for output in effect.outputs:
             made.append(self._output(output, made, args, kwargs, name))
+        if effect.temporaries:
+            inside = [self._allocate(size, name) for size in effect.temporaries]
+            del inside
         self.called(kind)
         if effect.written and self.started:
             for path in effect.written:

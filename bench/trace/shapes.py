@@ -148,7 +148,7 @@ def infer(
     kwargs: dict[str, Any],
     *,
     host: bool | None,
-    temporaries: Callable[[str, list[torch.Tensor], dict[str, Any]], tuple[int, ...]],
+    temporaries: Callable[[str, list[torch.Tensor], dict[str, Any], list[torch.Tensor]], tuple[int, ...]],
 ) -> Effect:
     """Run `func` on meta tensors and describe what it makes.
 
@@ -157,7 +157,8 @@ def infer(
         args: its arguments, traced tensors among them.
         kwargs: its keyword arguments.
         host: whether outputs lie on the host of a CUDA target; None: as the inputs do.
-        temporaries: bytes that the target's kernel allocates inside, from the operator's name and inputs.
+        temporaries: bytes that the target's kernel allocates inside, from the operator's name, tensor inputs, named
+            arguments and new outputs.
 
     Raises:
         NotImplementedError: the operator has no meta kernel and is not purely in place.
@@ -184,8 +185,23 @@ def infer(
         is_view=is_view,
         channels_last=any(map(_is_channels_last, call.inputs)),
     )
-    inside = () if on_host else temporaries(name, call.inputs, call.kwargs)
+    fresh = [tensor for tensor in _tensors(out) if _storage_key(tensor) not in call.storage_paths]
+    inside = () if on_host else temporaries(name, call.inputs, _named(schema, call), fresh)
     return Effect(kind, tuple(outputs), container, inside, changed)
+
+
+def _named(schema: Any, call: _MetaCall) -> dict[str, Any]:
+    """Arguments by their schema's names, defaults included."""
+    given = zip((parameter.name for parameter in schema.arguments), call.args, strict=False)
+    return {parameter.name: parameter.default_value for parameter in schema.arguments} | dict(given) | call.kwargs
+
+
+def _tensors(out: Any) -> Iterator[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        yield out
+    elif isinstance(out, list | tuple):
+        for item in out:
+            yield from _tensors(item)
 
 
 def _touched(spec: Spec) -> int:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
-
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.answers import ANSWERS
+from sslbench.bench.trace.cpu_kernels import CpuKernels
 from sslbench.bench.trace.cuda_kernels import CudaKernels
 from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
 from sslbench.bench.trace.explained import explained
@@ -44,7 +43,7 @@ def trace_step(
     Raises:
         TraceError: the step cannot run on tensors without data; names the line that failed.
     """
-    recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else _CpuKernels(), ANSWERS)
+    recorder = Recorder(device, CudaKernels(capability) if device == "cuda" else CpuKernels(), ANSWERS)
     tracker = Tracker(recorder)
     marks: list[int] = []
     with _recording(recorder, tracker, capability), explained(recorder):
@@ -68,16 +67,6 @@ def trace_step(
         trace = _finish(recorder, tracker, tuple(marks), parameters.get("batch_size"))
     del step
     return trace
-
-
-class _CpuKernels:
-    """CPU kernels' own temporaries are not modelled: the peak is exact where none of them sets it."""
-
-    def temporaries(self, name: str, inputs: list[torch.Tensor], kwargs: dict[str, Any]) -> tuple[int, ...]:
-        return ()
-
-    def workspace_bytes(self, name: str) -> int:
-        return 0
 
 
 @contextmanager
