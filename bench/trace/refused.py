@@ -36,8 +36,9 @@ def _refused(target: str) -> Iterator[tuple[Any, str, str]]:
     if torch.distributed.is_available():
         yield torch.distributed, "init_process_group", ONE_PROCESS
     if target == "cuda":
-        yield torch.cuda, "CUDAGraph", _GRAPHS
-        yield torch.cuda, "graph", _GRAPHS
+        # They stay classes: code that is imported meanwhile names them in annotations.
+        yield torch.cuda.CUDAGraph, "__new__", _GRAPHS
+        yield torch.cuda.graph, "__init__", _GRAPHS
         yield torch.cuda, "make_graphed_callables", _GRAPHS
     else:
         yield torch.cuda, "_lazy_init", _NO_GPU
