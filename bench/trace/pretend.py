@@ -179,7 +179,19 @@ def _eager(model: Any = None, **options: Any) -> Any:
 
 def _inference_mode(enabled: bool) -> Any:
     """Inference mode without its version counters, which wrapper tensors cannot share; it allocates the same."""
-    return torch.no_grad() if enabled else nullcontext()
+    return _uncached_inference() if enabled else nullcontext()
+
+
+@contextmanager
+def _uncached_inference() -> Iterator[None]:
+    """Autocast keeps no casts of weights in inference mode (https://github.com/pytorch/pytorch/issues/158232)."""
+    cached = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_autocast_cache_enabled(cached)
 
 
 @contextmanager
