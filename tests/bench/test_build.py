@@ -28,6 +28,10 @@ SMALL = {
     "barlow-twins": {"batch_size": 2, "image_size": 32},
     "vicreg": {"batch_size": 2, "image_size": 32},
     "swav": {"batch_size": 2, "image_size": 32},
+    "mae": {"batch_size": 2, "image_size": 112},
+    "beit": {"batch_size": 2, "image_size": 64},
+    "simmim": {"batch_size": 2, "image_size": 192},
+    "clip": {"batch_size": 2, "image_size": 224, "seq_len": 8},
 }
 
 
