@@ -49,6 +49,9 @@ wheel: $(VENV)/.installed-check
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(INSTALL) --editable . --group test
+	# timm requires torchvision, which has no build for a CPU-only torch on every index. Its models use none of it, and
+	# the tests put something in its place (tests/conftest.py).
+	$(INSTALL) --no-deps timm
 	@touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed

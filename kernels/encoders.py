@@ -12,7 +12,7 @@ from torch import nn
 from sslbench.kernels.model_tables import timm_name
 from sslbench.kernels.models import base_class, checkpoint_activations, constructing, create, model_config
 from sslbench.kernels.setup import Setup
-from sslbench.kernels.timm_models import timm_network
+from sslbench.kernels.timm_models import timm_channels, timm_network
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -81,7 +81,7 @@ def _timm_encoder(setup: Setup, name: str, image_size: int) -> ImageEncoder:
     encoder = ImageEncoder(
         network,
         features=network.head_hidden_size,  # num_features, but for models with a layer before the classifier
-        channels=network.pretrained_cfg["input_size"][0],
+        channels=timm_channels(name),
         image_size=image_size,
         interpolates=False,
     )

@@ -38,6 +38,16 @@ def import_timm(name: str) -> Any:
     return timm
 
 
+def timm_channels(name: str) -> int:
+    """Channels of a model's images.
+
+    Raises:
+        ValueError: as `import_timm`.
+    """
+    configuration = import_timm(name).get_pretrained_cfg(name)
+    return 3 if configuration is None else int(configuration.input_size[0])  # 3 is every timm model's default
+
+
 def timm_network(setup: Setup, name: str, *, image_size: int, classes: int = 0) -> Any:
     """A model with its own pooling, and with `classes` also its own classifier; call it under `constructing`.
 
@@ -55,12 +65,10 @@ def timm_network(setup: Setup, name: str, *, image_size: int, classes: int = 0) 
     with _attention(timm, setup.attention):
         try:
             network = timm.create_model(name, num_classes=classes, **size)
-        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"timm cannot make {name} for image_size {image_size}: {reason}") from error
-    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
-    if patch and image_size % patch[0]:  # timm would leave the last pixels out
-        raise ValueError(f"image_size: expected a multiple of the model's patch size ({patch[0]}), got {image_size}")
+    _check_patches(network, image_size)
     if setup.activation_checkpointing:
         _recompute(network, name)
     return network
@@ -69,6 +77,14 @@ def timm_network(setup: Setup, name: str, *, image_size: int, classes: int = 0) 
 def _has_one_size(timm: Any, name: str) -> bool:
     configuration = timm.get_pretrained_cfg(name)
     return configuration is not None and bool(configuration.fixed_input_size)
+
+
+def _check_patches(network: nn.Module, image_size: int) -> None:
+    """Timm itself would leave the last pixels out."""
+    patches = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
+    patch = patches if isinstance(patches, int) else patches[0]
+    if image_size % patch:
+        raise ValueError(f"image_size: expected a multiple of the model's patch size ({patch}), got {image_size}")
 
 
 @contextmanager
