@@ -117,7 +117,7 @@ class Timeline(_Part):
 
 
 class Alive(_Part):
-    """Storages alive at the peak, of one category and of one module or its repetitions."""
+    """Storages alive at the peak that one line made in one module, or in its repetitions, for the same end."""
 
     module: str
     """Path, with `*` for numbers: repeated blocks count together; empty outside every module."""
@@ -125,9 +125,9 @@ class Alive(_Part):
     bytes: int
     storages: int
     operator: str
-    """What made the largest of them."""
+    """What made them."""
     line: str
-    """Source line behind it, as `path:line`; empty where it is not known."""
+    """Source line behind it, as `path:line`; for gradients and backward's temporaries that of the forward operator."""
 
 
 class OperatorTime(_Part):
@@ -135,6 +135,7 @@ class OperatorTime(_Part):
 
     operator: str
     calls: int
+    """0 for what no operator stands for: the system's handing out of fresh memory."""
     seconds: float
     bound: Bound
     """What most of its time goes to; `launch`: the host takes longer to launch it than the device to run it."""
@@ -164,7 +165,7 @@ class Explanation(_Part):
     launch_seconds: float
     """What the host needs to launch them, one after the other."""
     operators: list[OperatorTime]
-    """Longest first; together `device_seconds`, but for what no operator stands for."""
+    """Longest first; together `device_seconds`."""
     constants: list[ConstantUsed]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.record import Alive, ConstantUsed, Explanation, Record
 from sslbench.reports.timeline import timeline_totals
-from sslbench.reports.units import format_bytes, format_seconds, format_si
+from sslbench.reports.units import format_bytes, format_seconds, format_si, significant
 from sslbench.reports.words import LABEL_LENGTH, machine_title, plain
 
 TOP_STORAGES = 10
@@ -20,8 +20,8 @@ class AliveRow:
 
     size: str
     share: str
-    category: str
     storages: str
+    """How many, of which category."""
     module: str
     made_by: str
     """`addmm at transformers/models/bert/modeling_bert.py:335`."""
@@ -88,7 +88,7 @@ def _view(record: Record, explanation: Explanation) -> ExplainView:
         part=f"{timeline.part}, {timeline.events:,} allocations and frees",
         room=_room_words(room, peak),
         phase_peaks=", ".join(phases),
-        alive_total=f"{format_bytes(total)} in {storages:,} storages",
+        alive_total=f"{format_bytes(total)} in {_storages(storages)}",
         alive=_alive(explanation.alive_at_peak, total),
         device_time=f"{device} on the device, {launch} to launch them from the host",
         operators=_operators(explanation),
@@ -106,7 +106,7 @@ def _room(record: Record, peak: int) -> int | None:
 def _room_words(room: int | None, peak: int) -> str:
     if room is None or room <= 0 or peak <= 0:
         return ""
-    return f"{format_bytes(room)} are left for tensors on this machine, {room / peak:.2g} times the peak"
+    return f"{format_bytes(room)} are left for tensors on this machine, {significant(room / peak)} times the peak"
 
 
 def _alive(rows: Sequence[Alive], total: int) -> tuple[AliveRow, ...]:
@@ -115,8 +115,7 @@ def _alive(rows: Sequence[Alive], total: int) -> tuple[AliveRow, ...]:
         AliveRow(
             size=format_bytes(row.bytes),
             share=_share(row.bytes, total),
-            category=plain(row.category, LABEL_LENGTH),
-            storages=f"{row.storages:,}",
+            storages=_storages(row.storages, row.category),
             module=plain(row.module.removeprefix(root) or "(outside a module)", LABEL_LENGTH),
             made_by=_made_by(row),
         )
@@ -126,7 +125,7 @@ def _alive(rows: Sequence[Alive], total: int) -> tuple[AliveRow, ...]:
     if rest:
         size, storages = sum(row.bytes for row in rest), sum(row.storages for row in rest)
         shown.append(
-            AliveRow(format_bytes(size), _share(size, total), "", f"{storages:,}", f"{len(rest):,} smaller groups", "")
+            AliveRow(format_bytes(size), _share(size, total), _storages(storages), f"{len(rest):,} smaller groups", "")
         )
     return tuple(shown)
 
@@ -147,6 +146,12 @@ def short_operator(name: str) -> str:
     return name.removeprefix("aten.").removesuffix(".default")
 
 
+def _storages(count: int, category: str = "") -> str:
+    """`12 activation storages`."""
+    words = f"{category} storage" if category else "storage"
+    return plain(f"{count:,} {words}{'' if count == 1 else 's'}", LABEL_LENGTH)
+
+
 def _share(part: float, whole: float) -> str:
     percent = 100 * part / whole if whole else 0.0
     return f"{percent:.0f} %" if percent >= 1 else "< 1 %"
@@ -158,7 +163,7 @@ def _operators(explanation: Explanation) -> tuple[OperatorRow, ...]:
             time=format_seconds(row.seconds),
             share=_share(row.seconds, explanation.device_seconds),
             bound=_BOUNDS[row.bound],
-            calls=f"{row.calls:,}",
+            calls=f"{row.calls:,} x" if row.calls else "",
             operator=plain(short_operator(row.operator), LABEL_LENGTH),
         )
         for row in explanation.operators[:TOP_OPERATORS]

@@ -20,16 +20,15 @@ MARKDOWN_COLUMNS = 72
 def print_explanations(records: Sequence[Record], console: Console) -> None:
     """Chart and tables of every record that is explained."""
     views = explain_views(records)
-    for view in views:
-        if len(views) > 1:
-            _show(console, Text(), Text(view.machine, "bold underline"))
-        for part in _sections(view, console):
-            _show(console, part)
-
-
-def _show(console: Console, *parts: RenderableType) -> None:
-    for part in parts:
-        console.print(part, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        for view in views:
+            title = (Text(), Text(view.machine, "bold underline")) if len(views) > 1 else ()
+            for part in (*title, *_sections(view, console)):
+                console.print(part, highlight=False, markup=False, emoji=False)
+    text = capture.get()
+    if console.options.ascii_only:  # units and sources have other letters, which would not encode
+        text = text.replace("µ", "u").encode("ascii", "replace").decode()
+    console.file.write(text)
 
 
 def _sections(view: ExplainView, console: Console) -> Iterator[RenderableType]:
@@ -94,12 +93,12 @@ def _phase_line(drawn: Chart, *, ascii_only: bool) -> str:
 
 def _legend(drawn: Chart, *, ascii_only: bool) -> Text:
     present = {layer for _, cells in drawn.rows for layer in cells}
-    text = Text(" " * (_AXIS + 1))
-    for layer in (*LAYERS, CAPACITY):
-        if layer in present:
-            label = "left for tensors" if layer is CAPACITY else layer.label
-            text.append(_mark(layer, ascii_only=ascii_only), layer.style).append(f" {label}  ")
-    return text
+    parts = [
+        Text.assemble((_mark(layer, ascii_only=ascii_only), layer.style), f" {layer.label}")
+        for layer in (*LAYERS, CAPACITY)
+        if layer in present
+    ]
+    return Text("  ").join(parts)
 
 
 # ---------------------------------------------------------------------- tables
@@ -115,7 +114,7 @@ def _grid(*justify: JustifyMethod) -> Table:
 def _alive(view: ExplainView) -> Table:
     grid = _grid("right", "right")
     for row in view.alive:
-        made = f"{row.storages} {row.category} storages, {row.made_by}" if row.category else f"{row.storages} storages"
+        made = ", ".join(filter(None, (row.storages, row.made_by)))
         grid.add_row(row.size, Text(row.share, "dim"), Text.assemble(row.module, ("\n" + made, "dim")))
     return grid
 
@@ -123,7 +122,7 @@ def _alive(view: ExplainView) -> Table:
 def _operators(view: ExplainView) -> Table:
     grid = _grid("right", "right", "left")
     for row in view.operators:
-        grid.add_row(row.time, Text(row.share, "dim"), row.bound, Text(f"{row.calls} x {row.operator}"))
+        grid.add_row(row.time, Text(row.share, "dim"), row.bound, Text(f"{row.calls} {row.operator}".strip()))
     return grid
 
 
@@ -150,11 +149,8 @@ def _markdown(view: ExplainView) -> Iterator[str]:
         yield f"```text\n{text.replace('`', chr(39))}\n```"
     yield f"**Alive at the peak:** {escape(view.alive_total)}"
     yield table(
-        ("Bytes", "Share", "Category", "Storages", "Module", "Made by"),
-        (
-            tuple(map(escape, (row.size, row.share, row.category, row.storages, row.module, row.made_by)))
-            for row in view.alive
-        ),
+        ("Bytes", "Share", "Storages", "Module", "Made by"),
+        (tuple(map(escape, (row.size, row.share, row.storages, row.module, row.made_by))) for row in view.alive),
     )
     yield f"**Longest operators:** {escape(view.device_time)}"
     yield table(

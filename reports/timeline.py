@@ -26,13 +26,13 @@ class Layer:
 
 
 LAYERS = (
-    Layer("parameters, states, inputs", ("parameter", "optimizer state", "buffer", "input"), "█", "#", "blue"),
+    Layer("parameters, states", ("parameter", "optimizer state", "buffer", "input"), "█", "#", "blue"),
     Layer("gradients", ("gradient",), "▓", "%", "magenta"),
     Layer("activations", ("activation",), "▒", "=", "cyan"),
     Layer("temporary", (), "░", ".", "yellow"),
 )
 """From the bottom; the last one takes every other category."""
-CAPACITY = Layer("capacity", (), "╌", "-", "red")
+CAPACITY = Layer("room", (), "╌", "-", "red")
 EMPTY = Layer("", (), " ", " ", "")
 
 

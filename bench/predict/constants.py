@@ -2,7 +2,7 @@
 
 A constant lists itself if it is a number with a docstring, at the top of one of `MODULES`: its name's ending gives the
 unit, the docstring's first sentence what it means, the rest where it comes from. The name's beginning says where it
-counts (`_COUNTS`: `CPU_`, `CUDA_`, ...); any other counts everywhere. Of a table by kind of device, the device's counts.
+counts (`_COUNTS`: `CPU_`, `CUDA_`, ...); any other counts everywhere. A table by kind of device gives its own.
 """
 
 import ast

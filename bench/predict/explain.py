@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from sslbench.bench.predict.constants import constants_used
 from sslbench.bench.predict.memory import workspace_bytes
-from sslbench.bench.predict.time import operator_seconds, predict_time, roofline_seconds
+from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, operator_seconds, predict_time, roofline_seconds
 from sslbench.bench.record import Alive, Bound, Explanation, OperatorTime, Timeline
 from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
@@ -18,6 +18,7 @@ POINTS = 160
 WORKSPACE = "cuDNN workspace"
 """Named as the operator of what the allocator gives to cuDNN beside the trace's storages."""
 
+_Origin = tuple[str, str, str, str]
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
@@ -30,9 +31,15 @@ def explain(trace: Trace, machine: Machine) -> Explanation:
         alive_at_peak=at_peak(trace),
         device_seconds=seconds.device_seconds,
         launch_seconds=seconds.dispatch_seconds,
-        operators=operator_times(trace, machine),
+        operators=sorted([*operator_times(trace, machine), *_fresh(seconds)], key=lambda row: -row.seconds),
         constants=constants_used(trace, machine),
     )
+
+
+def _fresh(seconds: TimePrediction) -> list[OperatorTime]:
+    """On a CPU, what the system takes to hand out large fresh memory: no operator, but time of the step."""
+    fresh = seconds.seconds_by_class.get(FRESH_MEMORY, 0.0)
+    return [OperatorTime(operator=FRESH_MEMORY, calls=0, seconds=fresh, bound="bandwidth")] if fresh else []
 
 
 # ---------------------------------------------------------------------- memory
@@ -100,40 +107,30 @@ def phase_peaks(trace: Trace) -> dict[str, int]:
     build, step = part_range(trace, "build"), part_range(trace, "second step")
     if build:
         peaks[PHASES[BUILD]] = max(alive[position] for position in build)
-    stretches = _phases(trace, step)
-    ends = [start for _, start in stretches[1:]] + [step.stop]
-    for (phase, start), end in zip(stretches, ends, strict=True):
+    for (phase, start), (_, end) in pairwise([*_phases(trace, step), (BUILD, step.stop)]):
         peaks[PHASES[phase]] = max(peaks[PHASES[phase]], *alive[start:end])
     return dict(peaks)
 
 
 def at_peak(trace: Trace) -> list[Alive]:
-    """What is alive at the peak by module (repeated blocks together) and category, largest first.
+    """What is alive at the peak by module (repeated blocks together), category, operator and line, largest first.
 
     A CUDA step's cuDNN workspace counts too: the sums by category are those of the record's breakdown.
     """
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    groups: dict[_Origin, list[int]] = defaultdict(list)
     for index in alive_after(trace, find_peak(trace).position):
         storage = trace.storages[index]
         if storage.size:
-            groups[_NUMBER.sub("*", trace.modules[storage.module]), storage.category].append(index)
-    rows = [_alive(trace, *key, indices) for key, indices in groups.items()]
+            module = _NUMBER.sub("*", trace.modules[storage.module])
+            groups[module, storage.category, storage.operator, trace.lines[storage.line]].append(storage.size)
     workspace = workspace_bytes(trace)
     if workspace:
-        rows.append(Alive(module="", category="temporary", bytes=workspace, storages=1, operator=WORKSPACE, line=""))
-    return sorted(rows, key=lambda row: (-row.bytes, row.module, row.category))
-
-
-def _alive(trace: Trace, module: str, category: str, indices: Sequence[int]) -> Alive:
-    largest = trace.storages[max(indices, key=lambda index: (trace.storages[index].size, -index))]
-    return Alive(
-        module=module,
-        category=category,
-        bytes=sum(trace.storages[index].size for index in indices),
-        storages=len(indices),
-        operator=largest.operator,
-        line=trace.lines[largest.line],
-    )
+        groups["", "temporary", WORKSPACE, ""].append(workspace)
+    rows = [
+        Alive(module=module, category=category, bytes=sum(sizes), storages=len(sizes), operator=operator, line=line)
+        for (module, category, operator, line), sizes in groups.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.bytes, row.module, row.category, row.operator, row.line))
 
 
 # ---------------------------------------------------------------------- time

@@ -27,6 +27,8 @@ ROUNDING = 3.0
 LOG_SIGMA = {"cuda": 0.2, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
 """Standard deviation of log(measured / predicted), by kind of device."""
 Z_90 = 1.645
+FRESH_MEMORY = "fresh memory"
+"""Named as a class of operators: what the system takes to hand out memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
             continue
         by_class[classify(kind)] += count * operator_seconds(kind, device, trace)
     if device.kind == "cpu":
-        by_class["fresh memory"] = _fresh_bytes(trace) / FRESH_BYTES_PER_SECOND
+        by_class[FRESH_MEMORY] = _fresh_bytes(trace) / FRESH_BYTES_PER_SECOND
     device_seconds = sum(by_class.values())
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
     # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
