@@ -21,6 +21,8 @@ SMALL = {
     "clm": {"batch_size": 2, "seq_len": 16},
     "mlm": {"batch_size": 2, "seq_len": 16},
     "simclr": {"batch_size": 2, "image_size": 32},
+    "dino": {"batch_size": 2, "image_size": 32},
+    "dinov2": {"batch_size": 2, "image_size": 112},
     "simcse": {"batch_size": 2, "seq_len": 16},
     "moco": {"batch_size": 2, "image_size": 32},
     "byol": {"batch_size": 2, "image_size": 32},
