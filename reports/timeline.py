@@ -57,15 +57,17 @@ def chart(timeline: Timeline, room: float | None, width: int) -> Chart | None:
         width: columns of the plot.
     """
     totals = timeline_totals(timeline)
-    if timeline.peak_at is None or not any(totals) or timeline.peak_at >= len(totals):
+    if timeline.peak_at is None or not 0 <= timeline.peak_at < min(len(totals), len(timeline.positions)):
         return None
     peak = totals[timeline.peak_at]
+    if peak <= 0:
+        return None
     shown = room is not None and 0 < room <= NEAR * peak
     scale = max(peak, room or 0) if shown else peak
     columns = [_layers(timeline, point) for point in _points(totals, width)]
     line = min(HEIGHT - 1, int((room or 0) / scale * HEIGHT)) if shown else None
     phases = tuple(
-        (plain(name, LABEL_LENGTH), min(start * width // max(timeline.events, 1), width - 1))
+        (plain(name, LABEL_LENGTH), min(max(start, 0) * width // max(timeline.events, 1), width - 1))
         for name, start in timeline.phases
     )
     return Chart(

@@ -102,6 +102,27 @@ def test_the_answer_has_every_part():
 
 
 @pytest.mark.usefixtures("folder")
+def test_an_explained_answer_names_the_line_of_ones_own_step():
+    plain = json.loads(fit("my_step.py:build", "--machine", "rtx-3090", "--format", "json").output)
+    record = json.loads(fit("my_step.py:build", "--machine", "rtx-3090", "--explain", "--format", "json").output)
+    explained = record["explain"]
+    assert plain["explain"] is None
+    assert plain["memory"] == record["memory"]
+    assert "my_step.py:10" in {row["line"] for row in explained["alive_at_peak"]}
+    assert sum(row["bytes"] for row in explained["alive_at_peak"]) == sum(record["memory"]["breakdown"].values())
+    assert "--explain" in record["command"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_explanation_is_printed_after_the_answer():
+    answer = fit(*SMALL, "--machine", "rtx-3090").output
+    explained = fit(*SMALL, "--machine", "rtx-3090", "--explain").output
+    assert explained.startswith(answer)
+    assert "Alive at the peak" in explained
+    assert "Alive at the peak" not in answer
+
+
+@pytest.mark.usefixtures("folder")
 def test_markdown():
     done = fit(*SMALL, "--machine", "rtx-4090", "--format", "markdown")
     assert "|" in done.output
