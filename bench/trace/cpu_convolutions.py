@@ -32,10 +32,11 @@ def convolution(arguments: dict[str, Any], outputs: list[torch.Tensor], threads:
     if not call.by_onednn:
         return call.columns_bytes
     out = _bytes(outputs[0])
+    weight = call.blocked_weight + call.paired_channels
     if call.channels_last:
-        return call.layout_copies(call.x, call.weight) + call.blocked_weight
+        return call.layout_copies(call.x, call.weight) + weight
     y = call.blocked(call.y)
-    inside = call.blocked_input + call.blocked_weight + y + call.pointwise_sums(call.y)
+    inside = call.blocked_input + weight + y + call.pointwise_sums(call.y)
     return call.layout_copies(call.x, call.weight) + max(inside - out, y)
 
 
@@ -126,13 +127,20 @@ class _Convolution:
 
     @property
     def blocked_weight(self) -> int:
-        """Bytes of the weight's copy, both its channels in whole blocks; few input channels and groups stay."""
+        """Bytes of the weight's copy, both its channels in whole blocks; groups and a first layer's channels stay."""
         out, into = self.weight.shape[:2]
         if self.depthwise:
             return _bytes(self.weight) // out * _whole(out)
         if self.groups > 1 or self.x.shape[1] <= _PLAIN_CHANNELS:
             return _bytes(self.weight)
         return _bytes(self.weight) // max(1, out * into) * _whole(out) * _whole(into)
+
+    @property
+    def paired_channels(self) -> int:
+        """What a first layer's weight grows by in half precision, whose products take channels by twos."""
+        into = self.weight.shape[1]
+        paired = self.half and self.x.shape[1] <= _PLAIN_CHANNELS
+        return _bytes(self.weight) // into * (into % 2) if paired else 0
 
     def pointwise_sums(self, result: torch.Tensor) -> int:
         """Fp32 sums of one image a thread, where a 1x1 convolution writes half precision."""

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, Call, OperatorKind, Target
 from sslbench.bench.trace.lines import UNKNOWN, Origin, SourceLines
@@ -99,6 +100,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         """Library workspaces by thread: autograd runs backward on its own (True)."""
         self._effects: dict[Any, tuple[Effect, int]] = {}
         self._class: type[TracedTensor] = TracedDeviceTensor if target == "cuda" else TracedTensor
+        self._real_blocks: Any = WeakTensorKeyDictionary()
+        """Storages of a CPU target's real tensors: the counters of optimizers and of batch norms."""
 
     # ------------------------------------------------------------------ storages
     def new_tensor(self, spec: Spec, size: int, operator: str) -> TracedTensor:
@@ -186,7 +189,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
             size = func(*args, **{**kwargs, "device": META, "pin_memory": None, **_no_generator(kwargs)})
             if isinstance(size, torch.Tensor) and size.untyped_storage().nbytes() > REAL_HOST_BYTES:
                 return self.new_tensor(spec_of(size, host=True), size.untyped_storage().nbytes(), str(func))
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if self.target == "cpu":
+            self._note_real(result, args, str(func))
+        return result
+
+    def _note_real(self, result: Any, args: tuple[Any, ...], operator: str) -> None:
+        """Record the storage of a real result, unless it is known or that of an argument that is known."""
+        if not isinstance(result, torch.Tensor):
+            for part in result if isinstance(result, list | tuple) else ():
+                self._note_real(part, args, operator)
+        elif result not in self._real_blocks:
+            storage = result.untyped_storage()
+            blocks = (
+                self._real_blocks[arg]
+                for arg in args
+                if isinstance(arg, torch.Tensor)
+                and arg in self._real_blocks
+                and arg.untyped_storage()._cdata == storage._cdata
+            )
+            block = next(blocks, None)
+            self._locate()
+            self._real_blocks[result] = block or self._allocate(storage.nbytes(), operator)
+
+    def storage_of(self, tensor: Any) -> int | None:
+        """Index of a tensor's storage; None for what is no tensor or has none that counts."""
+        if isinstance(tensor, TracedTensor):
+            block: Block | None = tensor._block
+        else:
+            block = self._real_blocks.get(tensor) if isinstance(tensor, torch.Tensor) else None
+        return block.index if block is not None and block.index >= 0 else None
 
     def _infer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Effect, int]:
         host = None

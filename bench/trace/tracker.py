@@ -15,7 +15,6 @@ from torch.optim.optimizer import (
 
 from sslbench.bench.trace.events import BUILD, FORWARD
 from sslbench.bench.trace.recorder import WORKSPACE, Recorder
-from sslbench.bench.trace.tensor import TracedTensor
 
 
 class Tracker:
@@ -109,7 +108,7 @@ class Tracker:
             self._known.add(module)  # copies of modules are made without registration
             self._note_buffers(module)
             for tensor in (*module._parameters.values(), *module._buffers.values()):
-                index = _index(tensor)
+                index = self.recorder.storage_of(tensor)
                 if index is not None:
                     self.homes.setdefault(index, self._paths[id(module)])
 
@@ -133,20 +132,14 @@ class Tracker:
 
     def _note(self, tensor: Any, category: str, parameter: Any = None) -> int | None:
         """Note a tensor's role; a parameter's gradient or state belongs to the parameter's module."""
-        index = _index(tensor)
+        index = self.recorder.storage_of(tensor)
         if index is not None:
             self.roles.setdefault(index, category)
-            home = self.homes.get(-1 if (owner := _index(parameter)) is None else owner)
+            owner = self.recorder.storage_of(parameter)
+            home = None if owner is None else self.homes.get(owner)
             if home is not None:
                 self.homes.setdefault(index, home)
         return index
-
-
-def _index(tensor: Any) -> int | None:
-    """Index of a traced tensor's storage; None for anything else."""
-    if isinstance(tensor, TracedTensor) and tensor._block.index >= 0:
-        return tensor._block.index
-    return None
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[torch.Tensor]:

@@ -56,7 +56,8 @@ def test_categories_hold_what_their_names_say(target):
     sizes = bytes_by_category(trace)
     assert trace.parameters == PARAMETERS
     assert sizes["parameter"] == 4 * PARAMETERS
-    assert sizes["optimizer state"] == 2 * 4 * PARAMETERS
+    counters = 4 * 4 if target == "cpu" else 0  # AdamW counts the steps of each parameter on the host
+    assert sizes["optimizer state"] == 2 * 4 * PARAMETERS + counters
     assert sizes["gradient"] == 2 * 4 * PARAMETERS  # of two steps
     assert sizes["input"] == 4 * 8 * 256
 
