@@ -1,10 +1,11 @@
 """Replay of a trace's storages through a model of CUDA's caching allocator: from bytes allocated to bytes reserved.
 
-Sizes and rules are those of c10/cuda/CUDACachingAllocator.cpp (one stream, default settings).
+Sizes and rules are those of c10/cuda/CUDACachingAllocator.cpp, for one stream, with its default settings or with
+`expandable_segments:True`.
 https://github.com/pytorch/pytorch/blob/v2.7.0/c10/cuda/CUDACachingAllocator.cpp
 
 Known limitations: several streams, `max_split_size_mb`, `roundup_power2_divisions` and garbage collection are not
-modelled.
+modelled; memory that an expandable segment gave back under pressure is mapped again at its end, not in its middle.
 """
 
 from bisect import bisect_left, insort
@@ -40,16 +41,20 @@ class CachingAllocator:
 
     Args:
         limit_bytes: device memory left for segments; None: without limit.
+        expandable: one segment a pool that grows by pages, instead of many of fixed sizes.
     """
 
-    def __init__(self, limit_bytes: int | None = None) -> None:
+    def __init__(self, limit_bytes: int | None = None, *, expandable: bool = False) -> None:
         self.limit_bytes = limit_bytes
+        self.expandable = expandable
         self.allocated_bytes = self.reserved_bytes = 0
         self.peak_allocated_bytes = self.peak_reserved_bytes = 0
         self._blocks: dict[int, _Block] = {}
         self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
         """Free blocks by pool (small or not), sorted by (size, address)."""
         self._next_address = 1 << 40
+        self._last: dict[bool, int] = {}
+        """Address of the last block of each pool's expandable segment."""
 
     def malloc(self, size: int) -> int | None:
         """Address of a new block of at least `size` bytes; None for an empty request.
@@ -63,7 +68,10 @@ class CachingAllocator:
         small = wanted <= SMALL_BYTES
         free = self._free[small]
         position = bisect_left(free, (wanted, 0))
-        address = free.pop(position)[1] if position < len(free) else self._new_segment(wanted, small=small)
+        if position < len(free):
+            address = free.pop(position)[1]
+        else:
+            address = (self._grow if self.expandable else self._new_segment)(wanted, small=small)
         block = self._blocks[address]
         block.free = False
         self._split(address, block, wanted)
@@ -92,8 +100,10 @@ class CachingAllocator:
 
     def _split(self, address: int, block: _Block, wanted: int) -> None:
         rest = block.size - wanted
-        if rest >= MIN_BLOCK_BYTES if block.small else rest > SMALL_BYTES:
+        if rest >= MIN_BLOCK_BYTES if block.small or self.expandable else rest > SMALL_BYTES:
             upper = address + wanted
+            if self._last.get(block.small) == address:
+                self._last[block.small] = upper
             self._blocks[upper] = _Block(rest, block.small, address, block.following, free=True)
             if block.following is not None:
                 self._blocks[block.following].previous = upper
@@ -107,6 +117,8 @@ class CachingAllocator:
         block.following = gone.following
         if gone.following is not None:
             self._blocks[gone.following].previous = lower
+        if self._last.get(block.small) == upper:
+            self._last[block.small] = lower
 
     def _take(self, address: int) -> None:
         block = self._blocks[address]
@@ -115,19 +127,57 @@ class CachingAllocator:
 
     def _new_segment(self, wanted: int, *, small: bool) -> int:
         size = segment_bytes(wanted)
-        if self.limit_bytes is not None and self.reserved_bytes + size > self.limit_bytes:
-            self._release_cached()
-            if self.reserved_bytes + size > self.limit_bytes:
-                raise OutOfDeviceMemoryError
+        self._reserve(size)
         address = self._next_address
         self._next_address += size + LARGE_SEGMENT_BYTES  # never adjacent: segments do not coalesce
         self._blocks[address] = _Block(size, small, None, None)
+        return address
+
+    def _grow(self, wanted: int, *, small: bool) -> int:
+        """Map pages at the end of the pool's expandable segment, of which a free last block is a part."""
+        last = self._last.get(small)
+        at_hand = self._blocks[last].size if last is not None and self._blocks[last].free else 0
+        page = SMALL_SEGMENT_BYTES if small else LARGE_SEGMENT_BYTES
+        size = round_up(wanted - at_hand, page)
+        if not self._has_room(size):
+            self._unmap_free()
+            at_hand, size = 0, round_up(wanted, page)
+        self._reserve(size)
+        if at_hand and last is not None:
+            self._take(last)
+            self._blocks[last].size += size
+            return last
+        # A pool's addresses lie apart from the other's, and nothing else lies between its blocks.
+        address = (2 if small else 1) << 50 if last is None else last + self._blocks[last].size
+        self._blocks[address] = _Block(size, small, last, None)
+        if last is not None:
+            self._blocks[last].following = address
+        self._last[small] = address
+        return address
+
+    def _reserve(self, size: int) -> None:
+        if not self._has_room(size):
+            self._release_cached()
+            if not self._has_room(size):
+                raise OutOfDeviceMemoryError
         self.reserved_bytes += size
         self.peak_reserved_bytes = max(self.peak_reserved_bytes, self.reserved_bytes)
-        return address
+
+    def _has_room(self, size: int) -> bool:
+        return self.limit_bytes is None or self.reserved_bytes + size <= self.limit_bytes
+
+    def _unmap_free(self) -> None:
+        """Give the free pages of expandable segments back: their blocks stay as holes that nothing is put in."""
+        for pool in self._free.values():
+            for size, address in pool:
+                self.reserved_bytes -= size
+                self._blocks[address].free = False
+            pool.clear()
 
     def _release_cached(self) -> None:
         """Give segments that are wholly free back to the device, as the allocator does before it fails."""
+        if self.expandable:
+            return
         for pool in self._free.values():
             for entry in list(pool):
                 block = self._blocks[entry[1]]
@@ -149,13 +199,15 @@ def segment_bytes(wanted: int) -> int:
     return LARGE_SEGMENT_BYTES if wanted < MIN_LARGE_BYTES else round_up(wanted, ROUND_LARGE_BYTES)
 
 
-def replay(sizes: list[int], events: Iterable[int], limit_bytes: int | None = None) -> CachingAllocator:
+def replay(
+    sizes: list[int], events: Iterable[int], limit_bytes: int | None = None, *, expandable: bool = False
+) -> CachingAllocator:
     """Run a trace's events (`i` allocates `sizes[i]`, `~i` frees it) and return the allocator with its peaks.
 
     Raises:
         OutOfDeviceMemoryError: the events do not fit in `limit_bytes`.
     """
-    allocator = CachingAllocator(limit_bytes)
+    allocator = CachingAllocator(limit_bytes, expandable=expandable)
     addresses: dict[int, int | None] = {}
     for event in events:
         if event >= 0:

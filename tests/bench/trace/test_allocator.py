@@ -88,3 +88,48 @@ def test_the_reserved_peak_is_a_limit_that_suffices(life):
     assert limited.peak_reserved_bytes == free.peak_reserved_bytes
     with pytest.raises(OutOfDeviceMemoryError):
         replay(sizes, events, limit_bytes=max(sizes) - 1)
+
+
+@given(lives())
+def test_an_expandable_segment_wastes_less_than_a_page_of_each_pool_at_its_growth(life):
+    sizes, events, alive = life
+    allocator = replay(sizes, events, expandable=True)
+    asked = sum(round_up(sizes[index], 512) for index in alive)
+    assert allocator.allocated_bytes == asked  # blocks are split exactly
+    assert allocator.peak_reserved_bytes >= allocator.peak_allocated_bytes
+    assert replay(sizes, [*events, *(~index for index in alive)], expandable=True).allocated_bytes == 0
+
+
+def test_an_expandable_segment_grows_by_pages_and_joins_them():
+    allocator = CachingAllocator(expandable=True)
+    first = allocator.malloc(15 * MIB)
+    assert allocator.reserved_bytes == 20 * MIB
+    second = allocator.malloc(10 * MIB)  # 5 MiB are left of the first page, one more is mapped
+    assert (second, allocator.reserved_bytes) == (first + 15 * MIB, 40 * MIB)
+    allocator.free(first)
+    allocator.free(second)
+    assert allocator.malloc(40 * MIB) == first  # fragments of any age join
+    assert allocator.reserved_bytes == 40 * MIB
+    allocator.malloc(100)
+    assert allocator.reserved_bytes == 42 * MIB  # the small pool has a segment of its own
+
+
+@given(lives())
+def test_an_expandable_segment_under_pressure_stays_within_its_limit(life):
+    sizes, events, _ = life
+    most = replay(sizes, events, expandable=True).peak_reserved_bytes
+    assert replay(sizes, events, most, expandable=True).peak_reserved_bytes == most
+    with pytest.raises(OutOfDeviceMemoryError):
+        replay(sizes, events, max(sizes) - 1, expandable=True)
+
+
+def test_free_pages_are_given_back_before_an_expandable_segment_fails():
+    allocator = CachingAllocator(limit_bytes=80 * MIB, expandable=True)
+    first, second = allocator.malloc(40 * MIB), allocator.malloc(20 * MIB)
+    allocator.free(first)
+    third = allocator.malloc(60 * MIB)
+    assert third == second + 20 * MIB
+    assert allocator.reserved_bytes == 80 * MIB
+    allocator.free(third)
+    allocator.free(second)
+    assert allocator.allocated_bytes == 0
