@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import torch
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from sslbench.bench.errors import TraceError
@@ -111,6 +112,18 @@ def _repeats(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     return recorder.run(func, args, {**kwargs, "output_size": int(repeats.on_host().sum())})
 
 
+def _in_place_view(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """`x.transpose_(...)` and its kind change the shape of the tensor itself, below the wrapper as well as in it."""
+    tensor = args[0]
+    if not isinstance(tensor, TracedTensor):
+        return NotImplemented
+    recorder.run(func, args, kwargs)
+    with no_dispatch():
+        func(*args, **kwargs)
+    tensor._spec = spec_of(tensor, host=tensor._spec[4])
+    return tensor
+
+
 def _equal(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """`torch.equal` and `torch.allclose` of tensors without data: as if equal."""
     return True if any_traced(args) else NotImplemented
@@ -182,6 +195,15 @@ _TRUTHS = (
     _aten.logical_or.default,
     _aten.bitwise_or.Tensor,
 )
+_IN_PLACE_VIEWS = (
+    _aten.as_strided_.default,
+    _aten.squeeze_.default,
+    _aten.squeeze_.dim,
+    _aten.squeeze_.dims,
+    _aten.t_.default,
+    _aten.transpose_.default,
+    _aten.unsqueeze_.default,
+)
 ANSWERS: dict[Any, Answer] = {
     _aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale,
     _aten._local_scalar_dense.default: _item,
@@ -197,4 +219,5 @@ ANSWERS: dict[Any, Answer] = {
     **dict.fromkeys(_TRUTHS, _reduce),
     **dict.fromkeys((_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default), _index),
     _aten._index_put_impl_.default: _index,
+    **dict.fromkeys(_IN_PLACE_VIEWS, _in_place_view),
 }

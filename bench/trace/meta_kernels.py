@@ -3,11 +3,13 @@
 `unique` finds every element different, `bincount` the numbers 0 and 1, a CTC target is as long as its row.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import flop_registry
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -56,6 +58,35 @@ def _like_first(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return torch.empty_like(x)
 
 
+def _grouped_mm(padded: bool) -> Callable[..., torch.Tensor]:
+    """Products of groups of rows with a matrix each (mixtures of experts); torch's own kernel takes bf16 only.
+
+    CUDA pads rows to 16 bytes (create_grouped_gemm_output_tensor in aten/src/ATen/native/GroupedMMUtils.h).
+    """
+
+    def kernel(
+        a: torch.Tensor,
+        b: torch.Tensor,
+        offs: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+        out_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        groups = [offs.shape[0]] if offs is not None and a.dim() == b.dim() == 2 else []
+        batches = [a.shape[0]] if a.dim() == b.dim() == 3 else groups
+        dtype = out_dtype or a.dtype
+        columns = b.shape[-1]
+        alignment = 16 // dtype.itemsize if padded else 1
+        rows = torch.empty([*batches, a.shape[-2], -(-columns // alignment) * alignment], dtype=dtype, device="meta")
+        return rows if rows.shape[-1] == columns else rows[..., :columns]
+
+    return kernel
+
+
+def _grouped_mm_flops(a: torch.Tensor, b: torch.Tensor, *args: Any, **kwargs: Any) -> int:
+    """Each row meets one matrix: 2 M K N, times the batches where both have them."""
+    return 2 * math.prod(a.shape if a.dim() == b.dim() else a.shape[-2:]) * int(b.shape[-1])
+
+
 _KERNELS: dict[str, Callable[..., Any]] = {
     "_unique2": _unique2,
     "unique_dim": _unique_dim,
@@ -69,13 +100,21 @@ _KERNELS: dict[str, Callable[..., Any]] = {
 
 
 @contextmanager
-def meta_kernels() -> Iterator[None]:
-    """While active, these operators work on meta tensors; a torch that has its own kernel keeps it."""
+def meta_kernels(target: str) -> Iterator[None]:
+    """While active, these operators work on meta tensors; where torch has a kernel of its own, that stays."""
     library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]  # torch's own
+    grouped = torch.ops.aten._grouped_mm
+    counted = flop_registry.get(grouped)
     try:
         for name, kernel in _KERNELS.items():
             if not torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "Meta"):
                 library.impl(name, kernel, "Meta")
+        library.impl("_grouped_mm", _grouped_mm(target == "cuda"), "Meta", allow_override=True)
+        flop_registry[grouped] = _grouped_mm_flops
         yield
     finally:
         library._destroy()
+        if counted is None:
+            del flop_registry[grouped]
+        else:
+            flop_registry[grouped] = counted

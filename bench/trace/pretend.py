@@ -103,7 +103,7 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
         stack.enter_context(mock.patch.object(torch, "Generator", Generator))
         stack.enter_context(mock.patch.object(DataParallel, "forward", _on_one_gpu))
         stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
-        stack.enter_context(_any_host())
+        stack.enter_context(_any_host("cuda"))
         stack.enter_context(refused("cuda"))
         stack.enter_context(cuda_kernels(capability))
         stack.enter_context(cuda_autocast_policy())
@@ -121,7 +121,7 @@ def cpu_host() -> Iterator[None]:
     with (
         mock.patch.object(torch.cuda, "is_available", lambda: False),
         mock.patch.object(torch.cuda, "device_count", lambda: 0),
-        _any_host(),
+        _any_host("cpu"),
         refused("cpu"),
         _Pretend(),
     ):
@@ -129,12 +129,12 @@ def cpu_host() -> Iterator[None]:
 
 
 @contextmanager
-def _any_host() -> Iterator[None]:
+def _any_host(target: str) -> Iterator[None]:
     """While active, torch in this process takes tensors without data as it takes real ones."""
     with (
         _fast_optimizers(),
         checkpoints(),
-        meta_kernels(),
+        meta_kernels(target),
         mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
         mock.patch.object(torch, "compile", _eager),
         mock.patch.object(torch.nn.init, "_no_grad_trunc_normal_", _as_it_is),
