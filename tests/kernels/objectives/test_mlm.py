@@ -2,15 +2,20 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sslbench.kernels.models import constructing, masked_lm, model_config
 from sslbench.kernels.objectives import mlm
-from sslbench.kernels.objectives.mlm import IGNORED, MASK_TOKEN, mask_tokens
+from sslbench.kernels.token_masking import IGNORED, mask_tokens
 
 CPU = torch.device("cpu")
-VOCABULARY = 30522
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "vocab_size": 120}
+TYPES = {
+    "bert": TINY,
+    "roberta": {**TINY, "pad_token_id": 1, "max_position_embeddings": 26, "type_vocab_size": 1},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "vocab_size": 120},
+    "electra": {**TINY, "embedding_size": 16},
+    "modernbert": {**TINY, "num_hidden_layers": 4, "pad_token_id": 0, "local_attention": 8},
+}
 
 
 @pytest.fixture
@@ -23,55 +28,6 @@ def inference(tiny_bert, infer):
     return partial(infer, mlm, model=tiny_bert)
 
 
-def test_selection_is_15_percent_and_its_fate_80_10_10():
-    tokens = torch.randint(1000, VOCABULARY, (200, 500))
-    inputs, labels = mask_tokens(tokens, mask_ratio=0.15, vocab_size=VOCABULARY)
-    selected = labels != IGNORED
-    assert torch.equal(selected.sum(dim=1), torch.full((200,), 75))
-    assert torch.equal(labels[selected], tokens[selected])
-    assert torch.equal(inputs[~selected], tokens[~selected])
-    count = selected.sum().item()
-    masked = (inputs[selected] == MASK_TOKEN).sum().item() / count
-    kept = (inputs[selected] == tokens[selected]).sum().item() / count
-    # 15,000 draws: a standard deviation is at most 0.0033
-    assert masked == pytest.approx(0.8, abs=0.015)
-    assert kept == pytest.approx(0.1, abs=0.015)
-    assert 1 - masked - kept == pytest.approx(0.1, abs=0.015)
-
-
-def test_every_place_is_selected_alike():
-    tokens = torch.randint(1, VOCABULARY, (4000, 40))
-    _, labels = mask_tokens(tokens, mask_ratio=0.15, vocab_size=VOCABULARY)
-    share = (labels != IGNORED).float().mean(dim=0)
-    assert share.min() > 0.12
-    assert share.max() < 0.18
-
-
-def test_the_selection_is_fresh_every_time():
-    tokens = torch.randint(1, VOCABULARY, (4, 64))
-    first, second = (mask_tokens(tokens, mask_ratio=0.15, vocab_size=VOCABULARY)[1] for _ in range(2))
-    assert not torch.equal(first, second)
-
-
-@settings(deadline=None)
-@given(length=st.integers(1, 200), ratio=st.floats(0.001, 0.999), vocabulary=st.integers(2, 300))
-def test_at_least_one_token_and_about_the_ratio_is_selected(length, ratio, vocabulary):
-    tokens = torch.randint(1, vocabulary, (3, length))
-    inputs, labels = mask_tokens(tokens, mask_ratio=ratio, vocab_size=vocabulary)
-    counts = (labels != IGNORED).sum(dim=1)
-    assert torch.equal(counts, torch.full((3,), max(1, round(ratio * length))))
-    assert inputs.min() >= 0
-    assert inputs.max() < vocabulary
-
-
-def test_padding_is_never_selected():
-    tokens = torch.randint(1, VOCABULARY, (50, 30))
-    attention_mask = (torch.arange(30) < 20).long().expand(50, 30)
-    inputs, labels = mask_tokens(tokens, mask_ratio=0.5, vocab_size=VOCABULARY, attention_mask_BL=attention_mask)
-    assert (labels[:, 20:] == IGNORED).all()
-    assert torch.equal(inputs[:, 20:], tokens[:, 20:])
-
-
 def test_the_models_loss_is_cross_entropy_over_the_selected_tokens(tiny_bert):
     config = model_config(tiny_bert)
     with constructing(CPU):
@@ -82,6 +38,63 @@ def test_the_models_loss_is_cross_entropy_over_the_selected_tokens(tiny_bert):
     places = [(b, i) for b in range(3) for i in range(20) if labels[b, i] != IGNORED]
     naive = -sum(output.logits[b, i].double().log_softmax(0)[labels[b, i]] for b, i in places) / len(places)
     assert output.loss.item() == pytest.approx(naive.item(), rel=1e-5)
+
+
+def loss_and_gradients(training, seed):
+    training.network.eval().zero_grad()  # without dropout
+    torch.manual_seed(seed)
+    loss = training.loss(*training.inputs)
+    loss.backward()
+    return loss, [parameter.grad for parameter in training.network.parameters()]
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("options", [{}, {"padding": True, "whole_word": True}])
+def test_decoding_the_selected_tokens_alone_changes_neither_loss_nor_gradients(
+    model_folder, trained, model_type, options
+):
+    model = model_folder({"model_type": model_type, **TYPES[model_type]})
+    every, selected = (
+        loss_and_gradients(trained(mlm, model=model, batch_size=3, seq_len=20, masked_logits_only=only, **options), 1)
+        for only in (False, True)
+    )
+    torch.testing.assert_close(selected[0], every[0])
+    for one, other in zip(selected[1], every[1], strict=True):
+        assert one is not None  # no parameter is idle
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("only", "decoded"), [(False, 20), (True, 3)])
+def test_the_head_sees_the_tokens_that_it_should(tiny_bert, trained, only, decoded):
+    training = trained(mlm, model=tiny_bert, batch_size=4, seq_len=20, masked_logits_only=only, nsp=True)
+    shapes = []
+    decoder = training.network.get_output_embeddings()
+    decoder.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
+    training.loss(*training.inputs)
+    training.loss(*training.inputs)
+    assert shapes == [(4, decoded, 120)] * 2
+    training.network(input_ids=training.inputs[0])  # and all of them again afterwards
+    assert shapes[-1] == (4, 20, 120)
+
+
+def test_next_sentence_adds_its_cross_entropy(tiny_bert, trained):
+    training = trained(mlm, model=tiny_bert, batch_size=4, seq_len=20, nsp=True)
+    tokens, segments, follows = training.inputs
+    assert follows.tolist() == [0, 1, 0, 1]
+    assert (segments.diff(dim=1) >= 0).all()
+    assert (segments[:, 0] == 0).all()
+    assert (segments[:, -1] == 1).all()
+    loss, gradients = loss_and_gradients(training, 1)
+    assert all(gradient is not None for gradient in gradients)
+    torch.manual_seed(1)
+    inputs, labels = mask_tokens(tokens, mask_ratio=0.15, vocab_size=120)
+    output = training.network(input_ids=inputs, token_type_ids=segments)
+    words = output.prediction_logits.double().log_softmax(-1)
+    sentences = output.seq_relationship_logits.double().log_softmax(-1)
+    places = (labels != IGNORED).nonzero().tolist()
+    naive = -sum(words[b, i, labels[b, i]] for b, i in places) / len(places)
+    naive = naive - sum(sentences[b, follows[b]] for b in range(4)) / 4
+    assert loss.item() == pytest.approx(naive.item(), rel=1e-5)
 
 
 def test_loss_falls_on_one_batch(step):
@@ -103,6 +116,11 @@ def test_loss_falls_on_one_batch(step):
         {"optimizer": "adamw-fused"},
         {"optimizer": "adamw-fused", "precision": "fp16"},
         {"activation_checkpointing": True},
+        {"activation_checkpointing": True, "masked_logits_only": True},
+        {"whole_word": True},
+        {"whole_word": True, "padding": True, "masked_logits_only": True, "nsp": True, "precision": "bf16"},
+        {"masked_logits_only": True, "precision": "fp16"},
+        {"nsp": True, "weights": "bf16", "precision": "bf16"},
     ],
 )
 def test_every_variant_runs_finite_steps(step, changes):
@@ -148,6 +166,8 @@ def test_sequences_as_long_as_the_model_allows(step, model_folder):
         ({"mask_ratio": 0.0}, "mask_ratio: expected a number between 0 and 1, got 0.0"),
         ({"mask_ratio": 1.0}, "mask_ratio: expected a number between 0 and 1, got 1.0"),
         ({"model": "resnet18"}, "type 'resnet' has no masked-LM head"),
+        ({"model": "roberta-base", "nsp": True}, "nsp: a model of type 'roberta' has no next-sentence head: use a"),
+        ({"model": "gpt2-small"}, "type 'gpt2' has no masked-LM head"),
         ({"optimizer": "lion"}, "no optimizer 'lion'"),
         ({"weights": "bf16"}, "set the precision to bf16, not fp32"),
     ],

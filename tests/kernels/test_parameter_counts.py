@@ -1,0 +1,56 @@
+"""The models of the catalog have the parameters that their authors state.
+
+A row is a model, what of it is counted, the exact count of the released weights, and the number that the paper rounds it
+to, in millions. Sources of the exact counts: a formula or another implementation that stands beside the row.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from sslbench.kernels.models import constructing, masked_lm, model_config, no_init
+from sslbench.kernels.text import causal_lm, sentence_pair_lm, text_encoder
+
+META = torch.device("meta")
+
+# Text: weights on https://huggingface.co/MODEL, counted without the tied copy of the word embeddings.
+ROWS = [
+    # google-bert/bert-base-uncased; Section 3 of https://arxiv.org/abs/1810.04805
+    ("bert-base", sentence_pair_lm, 110_106_428, 110),
+    ("bert-base", masked_lm, 109_514_298, 110),
+    ("bert-base", text_encoder, 108_891_648, 110),
+    ("bert-large", sentence_pair_lm, 336_226_108, 340),
+    # google/bert_uncased_L-4_H-256_A-4; Table 1 of https://arxiv.org/abs/1908.08962
+    ("bert-mini", text_encoder, 11_104_768, 11.3),
+    # FacebookAI/roberta-base; https://github.com/facebookresearch/fairseq/tree/main/examples/roberta
+    ("roberta-base", masked_lm, 124_697_433, 125),
+    # answerdotai/ModernBERT-base; Section 2.1 of https://arxiv.org/abs/2412.13663
+    ("modernbert-base", masked_lm, 149_655_232, 149),
+    # openai-community/gpt2, -medium, -large, -xl; the corrected sizes of https://github.com/openai/gpt-2
+    ("gpt2-small", causal_lm, 124_439_808, 124),
+    ("gpt2-medium", causal_lm, 354_823_168, 355),
+    ("gpt2-large", causal_lm, 774_030_080, 774),
+    ("gpt2-xl", causal_lm, 1_557_611_200, 1558),
+    # huggyllama/llama-7b; Table 2 of https://arxiv.org/abs/2302.13971
+    ("llama-7b", causal_lm, 6_738_415_616, 6700),
+    # TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T; https://arxiv.org/abs/2401.02385
+    ("tinyllama-1.1b", causal_lm, 1_100_048_384, 1100),
+    # https://github.com/karpathy/llama2.c, stories15M
+    ("stories15m", causal_lm, 15_191_712, 15),
+    # Table 1 of https://arxiv.org/abs/2304.01373 and https://github.com/EleutherAI/pythia
+    ("pythia-160m", causal_lm, 162_322_944, 162.3),
+    ("pythia-1b", causal_lm, 1_011_781_632, 1011.8),
+]
+Make = Callable[..., nn.Module]
+
+
+@pytest.mark.parametrize(
+    ("model", "make", "count", "millions"), ROWS, ids=[f"{model}-{make.__name__}" for model, make, _, _ in ROWS]
+)
+def test_a_model_has_the_published_parameters(model: str, make: Make, count: int, millions: float):
+    with constructing(META), no_init():
+        network = make(model_config(model), attention="sdpa")
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    assert count / 1e6 == pytest.approx(millions, rel=0.02)
