@@ -42,6 +42,17 @@ def with_all_layers(config: Any) -> Any:
     return config
 
 
+def check_speech_model(config: Any, model_type: str) -> None:
+    """Every pretext task on sound has its own architecture.
+
+    Raises:
+        ValueError: the model is of another type.
+    """
+    if config.model_type != model_type:
+        expected = f"a model of type {model_type!r}, such as {model_type}-base"
+        raise ValueError(f"model: expected {expected}, got one of type {config.model_type!r}")
+
+
 def sample_count(config: Any, seconds: float) -> int:
     """Samples of a sound (T).
 
