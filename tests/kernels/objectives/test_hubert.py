@@ -25,7 +25,7 @@ def step(build):
     temperature=st.floats(0.1, 2),
     seed=st.integers(0, 2**31),
 )
-def test_value_and_gradient_match_the_naive_loops(batch, masked, clusters, width, temperature, seed):
+def test_value_and_gradient_match_the_naive_loops(*, batch, masked, clusters, width, temperature, seed):
     torch.manual_seed(seed)
     states = torch.randn(batch, masked, width, requires_grad=True)
     embeddings = torch.randn(clusters, width, requires_grad=True)

@@ -38,7 +38,7 @@ def naive(predicted, target, others, temperature):
     temperature=st.floats(0.1, 2),
     seed=st.integers(0, 2**31),
 )
-def test_value_and_gradient_match_the_naive_loops(batch, masked, width, distractors, temperature, seed):
+def test_value_and_gradient_match_the_naive_loops(*, batch, masked, width, distractors, temperature, seed):
     torch.manual_seed(seed)
     predicted = torch.randn(batch, masked, width, requires_grad=True)
     target = torch.randn(batch, masked, width, requires_grad=True)
