@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.events import OperatorKind
+from sslbench.bench.trace.numbers import number_of
 from sslbench.bench.trace.recorder import REAL_HOST_BYTES, Answer, Recorder
 from sslbench.bench.trace.shapes import META
 from sslbench.bench.trace.tensor import TracedTensor, any_traced, bytes_of, is_dense, spec_of
@@ -34,10 +35,7 @@ def _item(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     recorder.questions += 1
     if recorder.questions > MAX_QUESTIONS:
         raise TraceError("a loop waits for the value of a tensor, and a trace has no values: bound the loop")
-    known = tensor.known_data()
-    if known is not None:
-        return known.item()
-    value = 1.0 if tensor._block.value is None else tensor._block.value
+    value = number_of(tensor)
     if tensor.dtype == torch.bool:
         return bool(value)
     return value if tensor.dtype.is_floating_point else int(value)

@@ -1,5 +1,6 @@
 """Weights that a step reads from files, without reading their data; and files that it would write, not written."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from os import PathLike
 from typing import Any
 from unittest import mock
 
+import safetensors.torch
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
@@ -17,12 +19,13 @@ from sslbench.bench.trace.tensor import Block, TracedTensor, spec_of
 
 @contextmanager
 def checkpoints() -> Iterator[None]:
-    """While active, `torch.load` maps files instead of reading them, and `torch.save` writes nothing."""
+    """While active, `torch.load` maps files instead of reading them; `torch.save` and safetensors write nothing."""
     with (
         mock.patch.object(torch, "load", _loading(torch.load)),
-        mock.patch.object(
-            torch, "save", lambda *args, **kwargs: None
-        ),  # it would hold no data, and replace one that does
+        mock.patch.object(torch, "save", _unsaved),
+        mock.patch.object(safetensors.torch, "save_file", _unsaved),
+        mock.patch.object(safetensors.torch, "save_model", _unsaved),
+        mock.patch.dict(os.environ, {"HF_DEACTIVATE_ASYNC_LOAD": "1"}),  # transformers: threads do not see the trace
     ):
         yield
 

@@ -60,6 +60,10 @@ class _Stream:
     def __exit__(self, *error: object) -> None:
         return None
 
+    def is_capturing(self) -> bool:
+        """Graphs are not captured."""
+        return False
+
     def query(self) -> bool:
         """Everything is done at once."""
         return True
@@ -171,6 +175,8 @@ def cuda_module(capability: tuple[int, int]) -> dict[str, Any]:
         "default_stream": lambda *args: stream,
         "stream": nullcontext,
         "_is_in_bad_fork": lambda: False,
+        "_exchange_device": lambda device: 0,
+        "_maybe_exchange_device": lambda device: 0,
         **{name: _nothing() for name in _DONE_BY_NOTHING},
         **{name: lambda *args: 0 for name in _ZERO},
     }
@@ -197,3 +203,16 @@ NVTX: dict[str, Any] = {
     "range": _range,
 }
 """`torch.cuda.nvtx`: marks for a profiler that is not there."""
+
+ACCELERATOR: dict[str, Any] = {
+    "is_available": lambda: True,
+    "current_accelerator": lambda *args, **kwargs: torch.device("cuda"),
+    "device_count": lambda: 1,
+    "current_device_index": lambda: 0,
+    "current_stream": lambda *args: _Stream(),
+    "synchronize": _nothing(),
+    "empty_cache": _nothing(),
+    "memory_allocated": lambda *args: 0,
+    "max_memory_allocated": lambda *args: 0,
+}
+"""`torch.accelerator`: the same GPU under its newer name."""

@@ -18,7 +18,7 @@ from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.autocast import cuda_autocast_policy
 from sslbench.bench.trace.checkpoints import adopted, checkpoints
 from sslbench.bench.trace.cuda_kernels import cuda_kernels
-from sslbench.bench.trace.cuda_module import NVTX, Generator, cuda_module
+from sslbench.bench.trace.cuda_module import ACCELERATOR, NVTX, Generator, cuda_module
 from sslbench.bench.trace.meta_kernels import meta_kernels
 from sslbench.bench.trace.recorder import Recorder
 from sslbench.bench.trace.refused import ONE_GPU, refused
@@ -50,6 +50,8 @@ class _ToMeta(_Pretend):
         if func is torch.Tensor.cuda:
             _is_cuda(args[1] if len(args) > 1 else None)
             return torch.Tensor.to(args[0], "meta")
+        if func is torch.device and args and isinstance(args[0], int):
+            return torch.device("cuda" if _is_cuda(args[0]) else args[0])
         if func is torch.Tensor.pin_memory:
             return args[0]
         if func is torch.Tensor.to and len(args) > 1 and (_is_cuda(args[1]) or _on_cuda(args[1])):
@@ -97,7 +99,11 @@ def cuda_host(capability: tuple[int, int]) -> Iterator[None]:
     """While active, torch in this process behaves as with one GPU, for tensors without data."""
     lift = torch._C._only_lift_cpu_tensors()
     with ExitStack() as stack:
-        for module, answers in ((torch.cuda, cuda_module(capability)), (torch.cuda.nvtx, NVTX)):
+        for module, answers in (
+            (torch.cuda, cuda_module(capability)),
+            (torch.cuda.nvtx, NVTX),
+            (torch.accelerator, ACCELERATOR),
+        ):
             for name, value in answers.items():
                 stack.enter_context(mock.patch.object(module, name, value))
         stack.enter_context(mock.patch.object(torch, "Generator", Generator))
@@ -121,6 +127,8 @@ def cpu_host() -> Iterator[None]:
     with (
         mock.patch.object(torch.cuda, "is_available", lambda: False),
         mock.patch.object(torch.cuda, "device_count", lambda: 0),
+        mock.patch.object(torch.accelerator, "is_available", lambda: False),
+        mock.patch.object(torch.accelerator, "current_accelerator", lambda *args, **kwargs: None),
         _any_host("cpu"),
         refused("cpu"),
         _Pretend(),

@@ -7,8 +7,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from sslbench.bench.trace.devices import check_devices
 from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, Call, OperatorKind, Target
 from sslbench.bench.trace.lines import UNKNOWN, Origin, SourceLines
+from sslbench.bench.trace.numbers import remember_number
 from sslbench.bench.trace.shapes import (
     META,
     Alias,
@@ -160,7 +162,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
             result = answer(self, func, args, kwargs)
             if result is not NotImplemented:
                 return result
-        return self.run(func, args, kwargs, types)
+        result = self.run(func, args, kwargs, types)
+        if isinstance(result, TracedTensor) and not result._spec[1]:
+            remember_number(func, args, kwargs, result)
+        return result
 
     def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], types: Any = ()) -> Any:
         """Record the call of an operator and return what it makes."""
@@ -221,6 +226,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         return block.index if block is not None and block.index >= 0 else None
 
     def _infer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Effect, int]:
+        if self.target == "cuda":
+            check_devices(func, args, kwargs)
         host = None
         device = kwargs.get("device")
         if self.target == "cuda" and device is not None:

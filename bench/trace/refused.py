@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sslbench.bench.errors import TraceError
 
-ONE_PROCESS = "a trace is of one process: leave out torch.distributed and its wrappers (DDP, FSDP), trace one process"
+ONE_PROCESS = "a trace is of one process: leave out torch.distributed and its wrappers (DDP, FSDP)"
 _GRAPHS = (
     "CUDA graphs are not traced: leave the capture out; a captured step takes at least the same memory, and keeps it"
 )

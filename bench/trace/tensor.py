@@ -91,6 +91,9 @@ class NoAddress:
     def __mod__(self, alignment: int) -> int:
         return self._offset % alignment
 
+    def __add__(self, other: int) -> "NoAddress":
+        return NoAddress(self._block, self._offset + other)
+
     def _refuse(self) -> int:
         raise TraceError(READS_MEMORY)
 
