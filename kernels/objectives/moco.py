@@ -121,9 +121,12 @@ def _train_v2(
 
     def loss(view_a: torch.Tensor, view_b: torch.Tensor) -> torch.Tensor:
         pairs = ((view_a, view_b), (view_b, view_a)) if symmetric else ((view_a, view_b),)
-        encoded = [(network.query(query_view), network.key(key_view)) for query_view, key_view in pairs]
-        losses = [queue_info_nce(query_ND, key_ND, network.queue, temperature) for query_ND, key_ND in encoded]
-        for _, key_ND in encoded:
+        losses, made = [], []
+        for query_view, key_view in pairs:
+            query_ND, key_ND = network.query(query_view), network.key(key_view)
+            losses.append(queue_info_nce(query_ND, key_ND, network.queue, temperature))
+            made.append(key_ND)
+        for key_ND in made:
             network.enqueue(key_ND)
         return sum(losses[1:], losses[0])
 

@@ -10,10 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from sslbench.kernels.models import constructing, masked_lm, model_config, no_init
+from sslbench.kernels.models import constructing, create, masked_lm, model_config, no_init
 from sslbench.kernels.text import causal_lm, sentence_pair_lm, text_encoder
 
 META = torch.device("meta")
+
+
+def image_classifier(config, *, attention):
+    """With the head for ImageNet's 1,000 classes, as published counts have it."""
+    config.num_labels = 1000
+    return create({"resnet": "ResNet", "vit": "ViT"}[config.model_type] + "ForImageClassification", config, attention)
+
 
 # Text: weights on https://huggingface.co/MODEL, counted without the tied copy of the word embeddings.
 ROWS = [
@@ -42,6 +49,17 @@ ROWS = [
     # Table 1 of https://arxiv.org/abs/2304.01373 and https://github.com/EleutherAI/pythia
     ("pythia-160m", causal_lm, 162_322_944, 162.3),
     ("pythia-1b", causal_lm, 1_011_781_632, 1011.8),
+    # num_params of https://docs.pytorch.org/vision/stable/models.html
+    ("resnet18", image_classifier, 11_689_512, 11.7),
+    ("resnet50", image_classifier, 25_557_032, 25.6),
+    # Table 1 of https://arxiv.org/abs/2012.12877; vit_*_patch16_224 of https://github.com/huggingface/pytorch-image-models
+    ("vit-ti-16", image_classifier, 5_717_416, 5.7),
+    ("vit-s-16", image_classifier, 22_050_664, 22),
+    # More heads of fewer channels have the same parameters: Section 5 of https://arxiv.org/abs/2104.02057
+    ("vit-s-16-moco", image_classifier, 22_050_664, 22),
+    # Table 1 of https://arxiv.org/abs/2010.11929
+    ("vit-b-16", image_classifier, 86_567_656, 86),
+    ("vit-l-16", image_classifier, 304_326_632, 307),
 ]
 Make = Callable[..., nn.Module]
 
