@@ -15,11 +15,15 @@ from typing import Any
 
 import torch
 
+from sslbench.bench.trace.layout import channels_last_format, is_channels_last
+
 _BLOCK = 16
 """Channels of one block: fp32 lanes of AVX-512."""
 _PLAIN_CHANNELS = 3
 """Up to this many input channels an image is read as it is: the first layer's kernels do that."""
 _HALF = (torch.float16, torch.bfloat16)
+_WIDEST_KERNEL = 14
+"""The compiled kernels of the weight's gradient go up to this width; wider ones (patches of 16) unfold the image."""
 _FEW_SAMPLES = 16
 _SMALL_INPUT = 20480
 
@@ -79,7 +83,7 @@ class _Convolution:
         self.half = x.dtype in _HALF
         self.depthwise = self.groups > 1 and self.groups == x.shape[1] == weight.shape[0]
         self.pointwise = math.prod(weight.shape[2:]) == 1
-        self.channels_last = _is_channels_last(x) or _is_channels_last(weight)
+        self.channels_last = is_channels_last(x) or is_channels_last(weight)
 
     @property
     def by_onednn(self) -> bool:
@@ -113,7 +117,7 @@ class _Convolution:
         """`.contiguous(memory_format)` of what lies otherwise; kept until the kernel ends."""
         if not self.channels_last:
             return sum(_bytes(tensor) for tensor in tensors if not tensor.is_contiguous())
-        last = torch.channels_last if self.x.dim() == 4 else torch.channels_last_3d
+        last = channels_last_format(self.x)
         return sum(_bytes(tensor) for tensor in tensors if not tensor.is_contiguous(memory_format=last))
 
     def blocked(self, tensor: torch.Tensor) -> int:
@@ -161,6 +165,8 @@ class _Convolution:
     def weight_gradient(self, dw: int) -> list[int]:
         """Bytes held while the weight's gradient is computed, and while it is brought back."""
         blocked = self._gradient_weight
+        if not self.half and self.weight.shape[-1] > _WIDEST_KERNEL:
+            return [dw + self.unfolded_gradient, 2 * dw]
         sums = 2 * blocked if self.half else 0  # fp32 sums of a half-precision gradient
         if self.channels_last:
             if self.half and self.pointwise and not self.strided:
@@ -170,6 +176,12 @@ class _Convolution:
         if self.depthwise:
             return [blocked + sums, blocked + dw]
         return [self.blocked(self.y) + self.blocked_input + blocked + sums, blocked + dw]
+
+    @property
+    def unfolded_gradient(self) -> int:
+        """Scratchpad of a weight's gradient by matrix products: a thread unfolds an image and sums in four parts."""
+        columns = math.prod(self.weight.shape[1:]) * math.prod(self.y.shape[2:]) * self.x.dtype.itemsize
+        return self.threads * (4 * _bytes(self.weight) + columns)
 
     @property
     def _gradient_weight(self) -> int:
@@ -187,11 +199,3 @@ def _bytes(tensor: torch.Tensor) -> int:
 def _whole(channels: int) -> int:
     """Channels in whole blocks."""
     return -(-channels // _BLOCK) * _BLOCK
-
-
-def _is_channels_last(tensor: torch.Tensor) -> bool:
-    """Whether torch takes a tensor's layout for channels-last (`suggest_memory_format`)."""
-    if tensor.dim() not in (4, 5) or tensor.is_contiguous():
-        return False
-    last = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
-    return tensor.is_contiguous(memory_format=last)

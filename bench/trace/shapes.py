@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import flop_registry
 
 from sslbench.bench.trace.events import OperatorKind
+from sslbench.bench.trace.layout import as_kernels_lay_out
 from sslbench.bench.trace.tensor import Spec, TracedTensor, bytes_of, spec_of
 
 Path = tuple[int | str, ...]
@@ -211,7 +212,7 @@ def _touched(spec: Spec) -> int:
 
 def _run(func: Any, call: _MetaCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        return func(*call.args, **call.kwargs)
+        return as_kernels_lay_out(func, call.args, func(*call.args, **call.kwargs))
     except NotImplementedError as error:
         from torch._decomp import decomposition_table  # noqa: PLC0415 - rare, and slow to import
 
