@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "Render records as one self-contained HTML file.",
     "recipes": "List, search and show the recipes of the catalog.",
     "machines": "List, search and show machine profiles.",
+    "validate": "Predictions against measurements: the tool's own accuracy.",
     "demo": "Measure small recipes here, predict large ones, write report.html.",
 }
 EXIT_COULD_NOT_RUN = 2

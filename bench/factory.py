@@ -83,7 +83,7 @@ def _module(path: Path) -> ModuleType:
 
 def _arguments(recipe: Recipe, function: Callable[..., Any]) -> dict[str, Any]:
     sizes = {key: getattr(recipe, key) for key in SIZES if getattr(recipe, key) is not None}
-    options = {key: getattr(recipe, key, value) for key, value in recipe.options.items()}
+    options = recipe.options
     arguments = sizes | options
     parameters = dict(list(inspect.signature(function).parameters.items())[1:])
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

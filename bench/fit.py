@@ -85,7 +85,7 @@ def _with_defaults(recipe: Recipe) -> Recipe:
 
 def _predict(recipe: Recipe, machine: Machine, source: TraceSource, command: list[str], *, explained: bool) -> Record:
     trace = source.trace(machine.device, recipe.batch_size)
-    prediction = predict(trace, machine)
+    prediction = predict(trace, machine, expandable=recipe.expandable_segments)
     largest, unknown = _largest_batch(recipe, machine, source)
     return Record(
         kind="prediction",
@@ -112,7 +112,13 @@ def _largest_batch(recipe: Recipe, machine: Machine, source: TraceSource) -> tup
         reason = "the factory takes no batch_size"
         return None, {"max_batch_size": reason, "time.samples_per_second": reason}
     try:
-        return max_batch_size(lambda batch: source.trace(machine.device, batch), recipe.batch_size, machine), {}
+        largest = max_batch_size(
+            lambda batch: source.trace(machine.device, batch),
+            recipe.batch_size,
+            machine,
+            expandable=recipe.expandable_segments,
+        )
+        return largest, {}
     except SSLBenchError as error:  # the recipe runs at its own batch, but not at another one
         return None, {"max_batch_size": f"at another batch: {error}"}
 

@@ -45,6 +45,8 @@ class Recipe(BaseModel):
     optimizer: str = "adamw"
     attention: Attention = "sdpa"
     activation_checkpointing: bool = False
+    expandable_segments: bool = False
+    """Whether CUDA's allocator runs with `expandable_segments:True` (PYTORCH_CUDA_ALLOC_CONF)."""
     options: dict[str, Option] = {}
     """The objective's or the factory's own keyword parameters (temperature, mask ratio, ...)."""
     paper: str = ""

@@ -61,6 +61,10 @@ class Memory(_Part):
     """What nvidia-smi (or, on a CPU, the resident set size) shows at the peak."""
     interval_bytes: Interval | None = None
     """90 % interval of `required_bytes`."""
+    allocated_interval_bytes: Interval | None = None
+    """Predictions: 90 % interval of `peak_allocated_bytes`."""
+    reserved_interval_bytes: Interval | None = None
+    """Predictions: 90 % interval of `peak_reserved_bytes`."""
     capacity_bytes: int | None = None
     """What the machine has for it."""
     breakdown: dict[str, int] = {}

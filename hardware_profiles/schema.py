@@ -41,6 +41,10 @@ class Device(_Table):
     """Memory that the driver reports as total (nvidia-smi), which is less than the nominal size."""
     memory_kind: Literal["dedicated", "unified", "host"]
     memory_bandwidth_bytes_per_second: Figure
+    context_bytes: Figure | None = None
+    """Memory outside the allocator that a process takes (driver context, kernels); None: as today's PyTorch has it."""
+    in_use_bytes: Figure | None = None
+    """Memory that others hold all the time, such as a desktop."""
     l2_cache_bytes: Figure | None = None
     """Last-level cache (L2 on a GPU, L3 on a CPU)."""
     multiprocessors: int | None = Field(default=None, gt=0)

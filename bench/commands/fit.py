@@ -49,11 +49,21 @@ def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--gpu-memory", callback=memory_size, metavar="SIZE", help="Memory of the device, instead of the profile's."
 )
+@click.option("--cuda", metavar="VERSION", help="CUDA of the PyTorch there, where it is older than 11.7.")
+@click.option("--display", is_flag=True, help="A desktop runs on that GPU.")
 @click.option("--no-cache", is_flag=True, help="Trace the step again, and keep no trace.")
 @click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
 @output_options
 def command(
-    machines: tuple[str, ...], gpu_memory: int | None, no_cache: bool, format_: str, output: Path | None, **params: Any
+    *,
+    machines: tuple[str, ...],
+    gpu_memory: int | None,
+    cuda: str | None,
+    display: bool,
+    no_cache: bool,
+    format_: str,
+    output: Path | None,
+    **params: Any,
 ) -> None:
     """Predict whether RECIPE fits a machine, and how fast it runs there.
 
@@ -62,7 +72,7 @@ def command(
     Exit code: 0 it fits, 1 it does not fit, 3 it is tight (or spills); with several machines the worst of them.
     """
     recipe = resolve_recipe(params["recipe"], changes_from(params))
-    found = [find_machine(name, memory_bytes=gpu_memory) for name in machines]
+    found = [find_machine(name, memory_bytes=gpu_memory, cuda=cuda, display=display) for name in machines]
     cache = TraceCache(None if no_cache else cache_folder())
     arguments = arguments_of(click.get_current_context())
     records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])

@@ -24,6 +24,7 @@ _RECIPE_FIELDS = (
     "optimizer",
     "attention",
     "activation_checkpointing",
+    "expandable_segments",
 )
 
 
@@ -75,6 +76,11 @@ def recipe_options(function: Command) -> Command:
                 "--activation-checkpointing/--no-activation-checkpointing",
                 default=None,
                 help="Compute activations again in the backward pass instead of keeping them.",
+            ),
+            click.option(
+                "--expandable-segments/--no-expandable-segments",
+                default=None,
+                help="CUDA's allocator with expandable_segments:True.",
             ),
             click.option(
                 "settings",

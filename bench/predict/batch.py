@@ -9,31 +9,37 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from sslbench.bench.errors import SSLBenchError, TraceError
-from sslbench.bench.predict.memory import fits, workspace_bytes
+from sslbench.bench.predict.memory import Replay, bounded_workspace, replay_of, workspace_bytes, workspace_needs
 from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 
+_Polynomial = tuple[Fraction, Fraction, Fraction]
+"""Coefficients of 1, x and x^2."""
 
-def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: Machine) -> int:
+
+def max_batch_size(
+    trace_at: Callable[[int], Trace], batch_size: int, machine: Machine, *, expandable: bool = False
+) -> int:
     """Largest batch whose central estimate fits the machine; 0 where none does.
 
     Args:
         trace_at: the recipe's trace at a batch size.
         batch_size: the recipe's own batch, where the polynomials are anchored.
         machine: one device of it.
+        expandable: CUDA's allocator has expandable segments.
 
     Raises:
         TraceError: the step fails at another batch, or takes no notice of it.
     """
     sizes_at = SizeModel(trace_at, batch_size)
-    workspace = workspace_bytes(trace_at(batch_size))
 
     def fit_at(batch: int) -> bool:
-        return fits(*sizes_at(batch), machine, workspace)
+        sizes, events = sizes_at(batch)
+        return Replay(sizes, events, sizes_at.workspace(batch), machine, expandable).fits()
 
     if not fit_at(2):
-        return _single(trace_at, machine)
+        return _single(trace_at, machine, expandable=expandable)
     low, high = 2, max(4, batch_size)
     while fit_at(high):
         if high > batch_size and peak_bytes(*sizes_at(high)) <= peak_bytes(*sizes_at(low)):
@@ -45,13 +51,13 @@ def max_batch_size(trace_at: Callable[[int], Trace], batch_size: int, machine: M
     return low
 
 
-def _single(trace_at: Callable[[int], Trace], machine: Machine) -> int:
+def _single(trace_at: Callable[[int], Trace], machine: Machine, *, expandable: bool) -> int:
     """1 if a batch of one sample fits, else 0; a contrastive loss has no batch of one."""
     try:
         trace = trace_at(1)
     except SSLBenchError:
         return 0
-    return int(fits([storage.size for storage in trace.storages], trace.events, machine, workspace_bytes(trace)))
+    return int(replay_of(trace, machine, expandable=expandable).fits())
 
 
 class SizeModel:
@@ -63,25 +69,43 @@ class SizeModel:
 
     def __init__(self, trace_at: Callable[[int], Trace], batch_size: int) -> None:
         self._trace_at = trace_at
-        # Never 1: dimensions of size 1 change strides, and a contrastive loss has no such batch.
-        points = (max(2, batch_size), max(2, batch_size) + 1, 2 * max(2, batch_size))
+        # Never 1: dimensions of size 1 change strides, and a contrastive loss has no such batch. Far apart: a size that
+        # is rounded (a share of the samples) would bend a parabola through neighbours.
+        least = max(2, batch_size)
+        points = (least, 2 * least, 3 * least)
         traces = [trace_at(point) for point in points]
         self.events = traces[0].events
-        self.polynomials: list[tuple[Fraction, Fraction, Fraction]] | None = None
-        if all(trace.events == self.events for trace in traces):
-            columns = zip(*([storage.size for storage in trace.storages] for trace in traces), strict=True)
-            self.polynomials = [_quadratic(points, sizes) for sizes in columns]
+        self.polynomials: list[_Polynomial] | None = None
+        self._needs: list[_Polynomial] = []
+        needs = [workspace_needs(trace) for trace in traces]
+        if all(trace.events == self.events for trace in traces) and len({len(each) for each in needs}) == 1:
+            self.polynomials = _fit(points, [[storage.size for storage in trace.storages] for trace in traces])
+            self._needs = _fit(points, needs)
 
     def __call__(self, batch: int) -> tuple[list[int], tuple[int, ...]]:
         """Sizes in bytes and events at a batch."""
         if self.polynomials is None:
             trace = self._trace_at(batch)
             return [storage.size for storage in trace.storages], trace.events
-        sizes = [int(a + batch * (b + batch * c)) for a, b, c in self.polynomials]
-        return sizes, self.events
+        return [max(0, int(_value(polynomial, batch))) for polynomial in self.polynomials], self.events
+
+    def workspace(self, batch: int) -> int:
+        """Bytes of cuDNN's workspace at a batch."""
+        if self.polynomials is None:
+            return workspace_bytes(self._trace_at(batch))
+        return bounded_workspace(_value(polynomial, batch) for polynomial in self._needs)
 
 
-def _quadratic(points: tuple[int, int, int], sizes: tuple[int, ...]) -> tuple[Fraction, Fraction, Fraction]:
+def _fit(points: tuple[int, int, int], columns: list[list[int]]) -> list[_Polynomial]:
+    return [_quadratic(points, sizes) for sizes in zip(*columns, strict=True)]
+
+
+def _value(polynomial: _Polynomial, batch: int) -> Fraction:
+    a, b, c = polynomial
+    return a + batch * (b + batch * c)
+
+
+def _quadratic(points: tuple[int, int, int], sizes: tuple[int, ...]) -> _Polynomial:
     """Coefficients (1, x, x^2) of the parabola through three points, exactly (Newton's divided differences)."""
     x0, x1, x2 = points
     y0, y1, y2 = sizes

@@ -4,6 +4,7 @@ Every constant is named here with where it comes from.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import erf, hypot, prod, sqrt
 
@@ -24,6 +25,16 @@ CUDA_CONTEXT_BYTES = 600 * MIB
 """
 CUDA_CONTEXT_SIGMA_BYTES = 100 * MIB
 """The two figures above lie within one and a half of these; PyTorch's maintainers name 300 to 400 MB for less."""
+EAGER_CONTEXT_SIGMA_BYTES = 200 * MIB
+"""Spread of the contexts of CUDA before 11.7, from 1343 to 1823 MiB between cards (hardware_profiles/context.py)."""
+DESKTOP_SIGMA_BYTES = 250 * MIB
+"""Spread of what a desktop takes of a GPU's memory. An estimate."""
+ROCM_CONTEXT_BYTES = 430 * MIB
+"""Context of a process on an AMD GPU, outside the allocator.
+
+423 MiB after training GPT-2 on an Instinct MI210, ROCm 5.7 (huggingface/optimum-benchmark CI: device memory less the
+reserved peak).
+"""
 CUDA_USABLE = 0.985
 """What cudaMemGetInfo calls total, of what nvidia-smi calls total.
 
@@ -70,55 +81,104 @@ class MemoryPrediction:
     probability_fits: float
 
 
-def predict_memory(trace: Trace, machine: Machine) -> MemoryPrediction:
-    """Peak memory of a trace on a machine and whether it fits."""
-    sizes = [storage.size for storage in trace.storages]
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A step's storages at some batch, to be run through a machine's allocator."""
+
+    sizes: list[int]
+    """Bytes of every storage."""
+    events: tuple[int, ...]
+    """As `Trace.events`."""
+    workspace: int
+    """Bytes that libraries take beside the storages."""
+    machine: Machine
+    expandable: bool = False
+    """Whether the allocator has expandable segments."""
+
+    def peaks(self) -> tuple[int, int | None]:
+        """Allocated and reserved peak, within the machine's memory where the step fits it; a CPU reserves nothing."""
+        if self.machine.device.kind == "cpu":
+            return peak_bytes(self.sizes, self.events), None
+        try:
+            allocator = replay(self.sizes, self.events, self.limit_bytes, expandable=self.expandable)
+        except OutOfDeviceMemoryError:
+            allocator = replay(self.sizes, self.events, expandable=self.expandable)
+        return allocator.peak_allocated_bytes + self.workspace, allocator.peak_reserved_bytes + self.workspace
+
+    @property
+    def limit_bytes(self) -> int:
+        """What the storages may take of the machine's memory, by the central estimate."""
+        return max(0, capacity_bytes(self.machine) - overhead_bytes(self.machine) - self.workspace)
+
+    def runs_within(self, limit_bytes: float) -> bool:
+        """Whether the step runs if its storages may take this much."""
+        if self.machine.device.kind == "cpu":
+            return peak_bytes(self.sizes, self.events) <= limit_bytes
+        try:
+            replay(self.sizes, self.events, max(0, int(limit_bytes)), expandable=self.expandable)
+        except OutOfDeviceMemoryError:
+            return False
+        return True
+
+    def fits(self) -> bool:
+        """Whether the step fits the machine, by the central estimate."""
+        return self.runs_within(self.limit_bytes)
+
+
+def predict_memory(trace: Trace, machine: Machine, *, expandable: bool = False) -> MemoryPrediction:
+    """Peak memory of a trace on a machine and whether it fits; `expandable` as in `Replay`."""
     capacity, overhead = capacity_bytes(machine), overhead_bytes(machine)
-    workspace = workspace_bytes(trace)
-    allocated, reserved = _peaks(sizes, trace.events, machine, workspace)
+    step = replay_of(trace, machine, expandable=expandable)
+    allocated, reserved = step.peaks()
     required = overhead + (allocated if reserved is None else reserved)
-    sigma = _sigma_bytes(trace, machine, allocated, reserved)
-    probability = _probability(sizes, trace.events, _limit_bytes(machine, workspace), machine, sigma)
+    sigmas = _sigmas(trace, machine, allocated, reserved)
+    probability = _probability(step, sigmas.required)
     verdict = _verdict(probability, required, machine)
-    upper = required + Z_90 * sigma
+    upper = required + Z_90 * sigmas.required
     memory = Memory(
         peak_allocated_bytes=allocated,
         peak_reserved_bytes=reserved,
         fixed_overhead_bytes=overhead,
         required_bytes=required,
         # A step that fits never holds more than there is: the allocator gives cached memory back first.
-        interval_bytes=(required - Z_90 * sigma, min(upper, capacity) if verdict == "fits" else upper),
+        interval_bytes=(required - Z_90 * sigmas.required, min(upper, capacity) if verdict == "fits" else upper),
+        allocated_interval_bytes=_interval(allocated, sigmas.allocated),
+        reserved_interval_bytes=None if reserved is None else _interval(reserved, sigmas.reserved),
         capacity_bytes=capacity,
-        breakdown=_with_workspace(breakdown(trace), workspace),
+        breakdown=_with_workspace(breakdown(trace), step.workspace),
     )
     return MemoryPrediction(memory, verdict, round(probability, 4))
 
 
-def _peaks(sizes: list[int], events: tuple[int, ...], machine: Machine, workspace: int) -> tuple[int, int | None]:
-    """Allocated and reserved peaks, within the machine's memory where the step fits it; a CPU reserves nothing."""
-    if machine.device.kind == "cpu":
-        return peak_bytes(sizes, events), None
-    try:
-        allocator = replay(sizes, events, _limit_bytes(machine, workspace))
-    except OutOfDeviceMemoryError:
-        allocator = replay(sizes, events)
-    return allocator.peak_allocated_bytes + workspace, allocator.peak_reserved_bytes + workspace
+def replay_of(trace: Trace, machine: Machine, *, expandable: bool = False) -> Replay:
+    """A trace as it is, to be run through a machine's allocator."""
+    sizes = [storage.size for storage in trace.storages]
+    return Replay(sizes, trace.events, workspace_bytes(trace), machine, expandable)
 
 
-def _limit_bytes(machine: Machine, workspace: int) -> int:
-    """What the step's storages may take of the machine's memory, by the central estimate."""
-    return max(0, capacity_bytes(machine) - overhead_bytes(machine) - workspace)
+def _interval(value: int, sigma: float) -> tuple[float, float]:
+    return value - Z_90 * sigma, value + Z_90 * sigma
 
 
 def workspace_bytes(trace: Trace) -> int:
     """What cuDNN takes beside the tensors for the largest dense convolution of a CUDA step; 0 without one."""
+    return bounded_workspace(workspace_needs(trace))
+
+
+def workspace_needs(trace: Trace) -> list[int]:
+    """Bytes of a Winograd transform of every dense convolution of a CUDA step."""
     if trace.target != "cuda":
-        return 0
-    needs = (
-        _WINOGRAD_IMAGES * (kind.bytes_read + kind.bytes_written) + _WINOGRAD_WEIGHTS * prod(_weight(kind.inputs)) * 4
+        return []
+    return [
+        int(_WINOGRAD_IMAGES * (kind.bytes_read + kind.bytes_written))
+        + int(_WINOGRAD_WEIGHTS * prod(_weight(kind.inputs)) * 4)
         for kind in trace.kinds
         if classify(kind) in ("convolution", "convolution backward")
-    )
+    ]
+
+
+def bounded_workspace(needs: Iterable[float]) -> int:
+    """The workspace for convolutions of these needs."""
     return int(min(CUDNN_WORKSPACE_BYTES, max(needs, default=0)))
 
 
@@ -133,46 +193,38 @@ def _with_workspace(parts: dict[str, int], workspace: int) -> dict[str, int]:
     return parts | {"temporary": parts.get("temporary", 0) + workspace}
 
 
-def _runs_within(sizes: list[int], events: tuple[int, ...], machine: Machine, limit_bytes: float) -> bool:
-    if machine.device.kind == "cpu":
-        return peak_bytes(sizes, events) <= limit_bytes
-    try:
-        replay(sizes, events, max(0, int(limit_bytes)))
-    except OutOfDeviceMemoryError:
-        return False
-    return True
-
-
-def _probability(sizes: list[int], events: tuple[int, ...], limit: int, machine: Machine, sigma: float) -> float:
+def _probability(step: Replay, sigma: float) -> float:
     """Probability that the step runs: how many sigma less (or more) memory would be the least that it runs in."""
-    low, high = -4.0, 4.0
-    if _runs_within(sizes, events, machine, limit - high * sigma):
+    limit, low, high = step.limit_bytes, -4.0, 4.0
+    if step.runs_within(limit - high * sigma):
         return 1.0
-    if not _runs_within(sizes, events, machine, limit - low * sigma):
+    if not step.runs_within(limit - low * sigma):
         return 0.0
     for _ in range(8):
         middle = (low + high) / 2
-        if _runs_within(sizes, events, machine, limit - middle * sigma):
+        if step.runs_within(limit - middle * sigma):
             low = middle
         else:
             high = middle
     return 0.5 * (1 + erf((low + high) / 2 / sqrt(2)))
 
 
-def fits(sizes: list[int], events: tuple[int, ...], machine: Machine, workspace: int) -> bool:
-    """Whether storages of these sizes and a workspace fit a machine, by the central estimate."""
-    return _runs_within(sizes, events, machine, _limit_bytes(machine, workspace))
-
-
 def capacity_bytes(machine: Machine) -> int:
     """Memory that a step can have on one device of the machine."""
-    usable = {"dedicated": CUDA_USABLE, "unified": METAL_USABLE, "host": HOST_USABLE}[machine.device.memory_kind]
-    return int(machine.device.memory_bytes.value * usable)
+    device = machine.device
+    usable = {"dedicated": CUDA_USABLE, "unified": METAL_USABLE, "host": HOST_USABLE}[device.memory_kind]
+    taken = 0 if device.in_use_bytes is None else device.in_use_bytes.value
+    return max(0, int(device.memory_bytes.value * usable - taken))
 
 
 def overhead_bytes(machine: Machine) -> int:
     """Memory taken outside the allocator: the driver's context, or on a CPU the process before the step."""
-    return CPU_BASELINE_BYTES if machine.device.kind in ("cpu", "mps") else CUDA_CONTEXT_BYTES
+    device = machine.device
+    if device.kind in ("cpu", "mps"):
+        return CPU_BASELINE_BYTES
+    if device.context_bytes is not None:
+        return int(device.context_bytes.value)
+    return ROCM_CONTEXT_BYTES if device.kind == "rocm" else CUDA_CONTEXT_BYTES
 
 
 def breakdown(trace: Trace) -> dict[str, int]:
@@ -183,14 +235,29 @@ def breakdown(trace: Trace) -> dict[str, int]:
     return {category: size for category, size in categories.most_common() if size}
 
 
-def _sigma_bytes(trace: Trace, machine: Machine, allocated: int, reserved: int | None) -> float:
+@dataclass(frozen=True, slots=True)
+class _Sigmas:
+    """Standard deviations in bytes."""
+
+    allocated: float
+    reserved: float
+    required: float
+
+
+def _sigmas(trace: Trace, machine: Machine, allocated: int, reserved: int | None) -> _Sigmas:
     if reserved is None:
-        return hypot(CPU_SIGMA * allocated, CPU_BASELINE_SIGMA_BYTES)
+        tensors = ALLOCATED_SIGMA * allocated
+        return _Sigmas(tensors, 0.0, hypot(CPU_SIGMA * allocated, CPU_BASELINE_SIGMA_BYTES))
     convolves = any("convolution" in kind.name for kind in trace.kinds)
     share = CONVOLUTION_SIGMA if convolves else ALLOCATED_SIGMA
     if machine.device.kind != "cuda":
         share *= 2  # other vendors' kernels are not CUDA's
-    return hypot(share * allocated, FRAGMENTATION_SIGMA * (reserved - allocated), CUDA_CONTEXT_SIGMA_BYTES)
+    tensors = share * allocated
+    segments = hypot(tensors, FRAGMENTATION_SIGMA * (reserved - allocated))
+    old = machine.device.context_bytes is not None
+    context = (EAGER_CONTEXT_SIGMA_BYTES if old else CUDA_CONTEXT_SIGMA_BYTES) if machine.device.kind != "mps" else 0
+    desktop = 0 if machine.device.in_use_bytes is None else DESKTOP_SIGMA_BYTES
+    return _Sigmas(tensors, segments, hypot(segments, context, desktop))
 
 
 def _verdict(probability: float, required: int, machine: Machine) -> Verdict:

@@ -20,9 +20,9 @@ class Prediction:
     probability_fits: float
 
 
-def predict(trace: Trace, machine: Machine) -> Prediction:
-    """Predict a traced step on a machine."""
-    memory = predict_memory(trace, machine)
+def predict(trace: Trace, machine: Machine, *, expandable: bool = False) -> Prediction:
+    """Predict a traced step on a machine; `expandable`: CUDA's allocator has expandable segments."""
+    memory = predict_memory(trace, machine, expandable=expandable)
     seconds = predict_time(trace, machine)
     rate = None if trace.batch_size is None else trace.batch_size / seconds.step_seconds
     time = Time(step_seconds=seconds.step_seconds, interval_seconds=seconds.interval_seconds, samples_per_second=rate)

@@ -22,8 +22,8 @@ FOLDER_VARIABLE = "SSLBENCH_CACHE_DIR"
 LIBRARIES = ("torch", "transformers", "timm", "sslbench")
 _CODE = ("bench/trace", "bench/build.py", "kernels")
 _ROOT = Path(__file__).parents[2]
-_WORDS = ("name", "title", "paper")
-"""Fields of a recipe that change nothing."""
+_WORDS = ("name", "title", "paper", "expandable_segments")
+"""Fields of a recipe that change nothing in a trace."""
 
 
 def cache_folder() -> Path:

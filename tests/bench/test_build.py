@@ -124,6 +124,11 @@ def test_a_factory_has_its_defaults_and_what_the_user_set(factory):
     assert build_step(recipe.with_options(batch_size=8), CPU)() == ("cpu", 8, 96, 16, "bf16")
 
 
+def test_a_parameter_of_a_factory_may_be_called_like_a_field(factory):
+    body = "def build(device, model='a', attention='b'):\n    return lambda: (model, attention)\n"
+    assert build_step(factory(body, options={"model": "mine", "attention": "ring"}), CPU)() == ("mine", "ring")
+
+
 def test_sizes_of_a_factory_are_its_defaults_where_none_is_given(factory):
     recipe = factory_defaults(factory(FACTORY, image_size=64))
     assert (recipe.batch_size, recipe.image_size, recipe.seq_len) == (32, 64, None)

@@ -3,7 +3,7 @@ import pytest
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.batch import SizeModel, max_batch_size
-from sslbench.bench.predict.memory import fits, workspace_bytes
+from sslbench.bench.predict.memory import replay_of, workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.recipes import trace_recipe
 
@@ -28,8 +28,10 @@ def trace_at(request):
 
 @pytest.mark.parametrize("batch", [2, 3, 7, 100, 4096])
 def test_sizes_at_any_batch_are_those_of_a_full_trace(trace_at, batch):
-    sizes, events = SizeModel(trace_at, 8)(batch)
+    model = SizeModel(trace_at, 8)
+    sizes, events = model(batch)
     full = trace_at(batch)
+    assert model.workspace(batch) == workspace_bytes(full)
     assert events == full.events
     assert sizes == [storage.size for storage in full.storages]
 
@@ -41,9 +43,7 @@ def test_the_largest_batch_fits_and_the_next_one_does_not(trace_at, memory):
     assert largest > 1
 
     def full_trace_fits(batch):
-        trace = trace_at(batch)
-        sizes = [storage.size for storage in trace.storages]
-        return fits(sizes, trace.events, machine, workspace_bytes(trace_at(8)))
+        return replay_of(trace_at(batch), machine).fits()
 
     assert full_trace_fits(largest)
     assert not full_trace_fits(largest + 1)

@@ -1,0 +1,75 @@
+"""`sslbench validate`: the tool's own accuracy, against measurements."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from sslbench.bench.accuracy import Comparison, accuracy, worsened
+from sslbench.bench.commands.output import print_json
+from sslbench.bench.commands.progress import step_progress
+from sslbench.bench.published.rows import PublishedRow, published_rows
+from sslbench.bench.record import load_records
+from sslbench.bench.trace.cache import TraceCache, cache_folder
+from sslbench.bench.validate import compare_published, compare_records
+from sslbench.reports.accuracy import accuracy_markdown, as_table, print_accuracy
+
+GROUPS = tuple(dict.fromkeys(row.group for row in published_rows()))
+
+
+@click.command("validate")
+@click.argument("records", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORD]...")
+@click.option("--group", "groups", multiple=True, type=click.Choice(GROUPS), help="Only these published rows.")
+@click.option("--rows", "show_rows", is_flag=True, help="Every row, not only the errors of its group.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="What is printed.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context, /, *, records: tuple[Path, ...], groups: tuple[str, ...], show_rows: bool, format_: str
+) -> None:
+    """Predict again what was measured, and show how far off the predictions are.
+
+    Without RECORD: measurements that others published, which come with sslbench. With files of measured records
+    (`sslbench profile -o`): those.
+
+    Exit code: 0 as accurate as docs/accuracy.md states, 1 less accurate, 2 a step could not be predicted.
+    """
+    found = (
+        _of_files(records) if records else _of_rows([r for r in published_rows() if not groups or r.group in groups])
+    )
+    summary = accuracy(found)
+    problems = [] if records else worsened(summary)
+    if format_ == "json":
+        print_json(as_table(summary, found, problems))
+    elif format_ == "markdown":
+        click.echo(accuracy_markdown(summary, found if show_rows else ()), nl=False)
+    else:
+        print_accuracy(summary, found if show_rows else ())
+    for problem in problems:
+        click.echo(f"sslbench: worse than stated: {problem}", err=True)
+    ctx.exit(1 if problems else 0)
+
+
+def _of_rows(rows: Sequence[PublishedRow]) -> list[Comparison]:
+    cache, found = TraceCache(cache_folder()), []
+    with step_progress("published measurements") as progress:
+        for comparison in compare_published(rows, cache):
+            found.append(comparison)
+            if progress is not None:
+                progress(len(found), len(rows))
+    return found
+
+
+def _of_files(paths: Sequence[Path]) -> list[Comparison]:
+    measured = [record for path in paths for record in load_records(path) if record.kind == "measurement"]
+    if not measured:
+        click.echo("sslbench: no measured record in these files: `sslbench profile -o FILE` writes one", err=True)
+        sys.exit(2)
+    return list(compare_records(measured, TraceCache(cache_folder())))
