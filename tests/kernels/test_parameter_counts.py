@@ -1,7 +1,7 @@
 """The models of the catalog have the parameters that their authors state.
 
-A row is a model, what of it is counted, the exact count of the released weights, and the number that the paper rounds it
-to, in millions. Sources of the exact counts: a formula or another implementation that stands beside the row.
+A row is a model, what of it is counted, the exact count of the released weights, and the number that its paper rounds
+it to, in millions. The source of both stands above it.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sslbench.kernels.models import constructing, create, masked_lm, model_config, no_init
+from sslbench.kernels.models import base_class, constructing, create, masked_lm, model_config, no_init
 from sslbench.kernels.text import causal_lm, sentence_pair_lm, text_encoder
 
 META = torch.device("meta")
@@ -20,6 +20,12 @@ def image_classifier(config, *, attention):
     """With the head for ImageNet's 1,000 classes, as published counts have it."""
     config.num_labels = 1000
     return create({"resnet": "ResNet", "vit": "ViT"}[config.model_type] + "ForImageClassification", config, attention)
+
+
+def dinov2_encoder(config, *, attention):
+    """As released: positions for 518 px, and the mask token of the training."""
+    config.image_size, config.use_mask_token = 518, True
+    return create(base_class(config).__name__, config, attention)
 
 
 # Text: weights on https://huggingface.co/MODEL, counted without the tied copy of the word embeddings.
@@ -60,6 +66,14 @@ ROWS = [
     # Table 1 of https://arxiv.org/abs/2010.11929
     ("vit-b-16", image_classifier, 86_567_656, 86),
     ("vit-l-16", image_classifier, 304_326_632, 307),
+    # facebook/dinov2-small, -base, -large, -giant; vit_*_patch14_dinov2 of timm, which are without the mask token;
+    # "21 M, 86 M, 300 M, 1,100 M" in https://github.com/facebookresearch/dinov2
+    ("vit-s-14", dinov2_encoder, 22_056_576, 22.06),
+    ("vit-b-14", dinov2_encoder, 86_580_480, 86.6),
+    ("vit-l-14", dinov2_encoder, 304_368_640, 304.4),
+    ("vit-g-14", dinov2_encoder, 1_136_480_768, 1136.5),
+    # 4 registers more: https://arxiv.org/abs/2309.16588
+    ("vit-s-14-registers", dinov2_encoder, 22_056_576 + 4 * 384, 22.06),
 ]
 Make = Callable[..., nn.Module]
 
