@@ -3,6 +3,7 @@
 Architectures are those of transformers; only the module of the one model is imported.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -154,11 +155,24 @@ def _config_from(table: dict[str, Any], *, where: str) -> Any:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{where}: model_type: transformers {transformers.__version__} has no {model_type!r}{hint}")
     try:
-        config = getattr(transformers, CONFIG_MAPPING_NAMES[model_type]).from_dict(table)
+        with _no_remarks():
+            config = getattr(transformers, CONFIG_MAPPING_NAMES[model_type]).from_dict(table)
     except Exception as error:  # the classes differ between models; whatever they object to stands in the file
         raise ValueError(f"{where}: {' '.join(str(error.__cause__ or error).split())}") from error
     _check_heads(config, where)
     return config
+
+
+@contextmanager
+def _no_remarks() -> Iterator[None]:
+    """Transformers compares a config with its class's default, and remarks on that one's token ids (SigLIP's)."""
+    logger = logging.getLogger("transformers.configuration_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _check_heads(config: Any, where: str) -> None:
