@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 # Owner and name as the hub allows them; names without an owner are the hub's oldest models, such as gpt2.
-_HUB_ID = re.compile(r"(?=.{1,96}$)(?:\w[\w.-]*/)?\w[\w.-]*")
+_HUB_ID = re.compile(r"(?=.{1,96}$)(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 _CONNECT_SECONDS = 3.0
 
 

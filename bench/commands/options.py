@@ -65,7 +65,9 @@ def recipe_options(function: Command) -> Command:
         (
             click.argument("recipe", metavar="RECIPE"),
             click.option("--stage", type=click.Choice(STAGES), help="A training step or an inference step."),
-            click.option("--model", metavar="MODEL", help="Catalog model, or a folder with a config.json."),
+            click.option(
+                "--model", metavar="MODEL", help="Catalog model, folder with a config.json, hub id, or timm:NAME."
+            ),
             click.option("--batch-size", type=int, metavar="N", help="Samples in a step."),
             click.option("--seq-len", type=int, metavar="N", help="Tokens in a sample."),
             click.option("--image-size", type=int, metavar="PIXELS", help="Height and width of an image."),

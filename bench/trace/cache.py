@@ -17,9 +17,10 @@ from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.events import Target, Trace
+from sslbench.kernels.model_tables import config_file
 
 FOLDER_VARIABLE = "SSLBENCH_CACHE_DIR"
-LIBRARIES = ("torch", "transformers", "timm", "sslbench")
+LIBRARIES = ("torch", "transformers", "timm", "peft", "sslbench")
 _CODE = ("bench/trace", "bench/build.py", "kernels")
 _ROOT = Path(__file__).parents[2]
 _WORDS = ("name", "title", "paper", "expandable_segments")
@@ -80,9 +81,9 @@ class TraceCache:
 
 
 def _config_digest(recipe: Recipe) -> str:
-    """Digest of the config.json of a model that is a folder."""
-    path = Path(recipe.model).expanduser() / "config.json"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if recipe.model and path.is_file() else ""
+    """Digest of the config.json of a model that is a folder, or in the local cache of the Hugging Face hub."""
+    path = config_file(recipe.model) if recipe.model else None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
 
 
 def _version(name: str) -> str:

@@ -28,6 +28,16 @@ def dinov2_encoder(config, *, attention):
     return create(base_class(config).__name__, config, attention)
 
 
+def speech_pretraining(config, *, attention):
+    """With quantiser, projections and the mask's embedding."""
+    return create("Wav2Vec2ForPreTraining", config, attention)
+
+
+def speech_encoder(config, *, attention):
+    """With the mask's embedding."""
+    return create(base_class(config).__name__, config, attention)
+
+
 # Text: weights on https://huggingface.co/MODEL, counted without the tied copy of the word embeddings.
 ROWS = [
     # google-bert/bert-base-uncased; Section 3 of https://arxiv.org/abs/1810.04805
@@ -72,6 +82,10 @@ ROWS = [
     ("vit-b-14", dinov2_encoder, 86_580_480, 86.6),
     ("vit-l-14", dinov2_encoder, 304_368_640, 304.4),
     ("vit-g-14", dinov2_encoder, 1_136_480_768, 1136.5),
+    # facebook/wav2vec2-base; Table 1 of https://arxiv.org/abs/2006.11477
+    ("wav2vec2-base", speech_pretraining, 95_044_608, 95),
+    # facebook/hubert-base-ls960; Table I of https://arxiv.org/abs/2106.07447
+    ("hubert-base", speech_encoder, 94_371_712, 95),
     # 4 registers more: https://arxiv.org/abs/2309.16588
     ("vit-s-14-registers", dinov2_encoder, 22_056_576 + 4 * 384, 22.06),
 ]
