@@ -20,7 +20,7 @@ from sslbench.bench.trace.tensor import TracedTensor, any_traced, bytes_of, is_d
 
 MAX_KNOWN = 4096
 """Elements of the largest tensor whose data a copy to the GPU remembers."""
-MAX_QUESTIONS = 100_000
+MAX_QUESTIONS = 20_000
 """More values than any step asks for; a loop that waits for data asks for ever."""
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]

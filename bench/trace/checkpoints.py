@@ -58,7 +58,7 @@ def _loading(load: Callable[..., Any]) -> Callable[..., Any]:
 
 def _placed(leaf: Any, place: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(leaf, torch.nn.Module):
-        return leaf._apply(place)
+        return leaf._apply(place)  # type: ignore[no-untyped-call]  # torch's own
     return place(leaf) if isinstance(leaf, torch.Tensor) else leaf
 
 

@@ -18,12 +18,12 @@ _NO_SHAPES = re.compile(
 # What torch says when something is tried that no trace can do, and what to write instead. The first that fits counts.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
-        r"No module named '(triton|cupy|apex|cutlass)\b",
-        f"the package of a kernel is not installed here: {KERNEL_ADVICE}",
+        r"No module named '(?P<package>triton|cupy|apex|cutlass)\b",
+        f"{{package}}, the package of a kernel, is not installed here: {KERNEL_ADVICE}, and import it in the body",
     ),
     (
-        r"No module named '(flash_attn|xformers)\b",
-        "a package of attention is not installed here: use torch's scaled_dot_product_attention, of the same memory",
+        r"No module named '(?P<package>flash_attn|xformers)\b",
+        "{package} is not installed here: use torch's scaled_dot_product_attention, which takes the same memory",
     ),
     (
         r"[Ss]parse(TensorImpl|Meta|CPU|CUDA|Csr)|_to_sparse|layout set as Sparse",
@@ -39,6 +39,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "higher-order operators (flex_attention, cond, scan) are not traced: use scaled_dot_product_attention, and "
         "Python's own control flow",
     ),
+    (r"'lengths' argument should be", "packed sequences are not traced: give the layer the padded batch"),
     (r"uninitialized parameter|UninitializedParameter", "lazy modules are not traced: give the layer its input size"),
     (
         r"Creating a new Tensor subclass",
@@ -99,8 +100,10 @@ def advice(error: BaseException) -> str | None:
     words = in_brief(error)  # what torch adds for its developers names every backend
     match = _NO_SHAPES.search(words)
     for pattern, text in _ADVICE:
-        if re.search(pattern, words):
-            return text
+        found = re.search(pattern, words)
+        if found:
+            package = found.groupdict().get("package")
+            return text.replace("{package}", package) if package else text
     if match is None:
         return None
     name = next(group for group in match.groups() if group)

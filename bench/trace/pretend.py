@@ -30,6 +30,9 @@ class _Pretend(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        _check_known(kwargs.get("device"))
+        if func is torch.Tensor.to and len(args) > 1:
+            _check_known(args[1])
         if func in _FROM_DATA and args:
             if isinstance(args[0], list | tuple) and any_traced(args[0]):
                 args = (_numbers(args[0]), *args[1:])
@@ -79,6 +82,11 @@ def _of_storage(storage: torch.UntypedStorage, options: dict[str, Any]) -> Any:
         made = torch.asarray(storage, **options)
     recorder = TracedTensor.recorder
     return adopted(made, recorder, {}) if isinstance(recorder, Recorder) and recorder.target == "cpu" else made
+
+
+def _check_known(device: Any) -> None:
+    if isinstance(device, str | torch.device) and torch.device(device).type not in ("cpu", "cuda", "meta"):
+        raise TraceError(f"the step names a device of its own, {device}: use the device that the factory is given")
 
 
 def _is_cuda(device: Any) -> bool:

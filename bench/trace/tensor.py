@@ -176,6 +176,9 @@ class TracedTensor(torch.Tensor):
         """Something that tells storages apart, and cannot be taken for an address."""
         return NoAddress(self._block, self._spec[3] * self._spec[0].itemsize)
 
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        raise TraceError(READS_MEMORY)
+
     def on_host(self) -> torch.Tensor:
         """A real tensor in place of this one: its data where it is known, else ones."""
         with _disable_current_modes():

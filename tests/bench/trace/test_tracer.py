@@ -159,13 +159,14 @@ def test_cublas_takes_a_workspace_for_each_thread(capability, size):
     assert [storage.size for storage in trace.storages if storage.operator == "library workspace"] == [size, size]
 
 
-def test_a_model_larger_than_this_host_takes_no_memory():
+@pytest.mark.parametrize("target", ["cuda", "cpu"])
+def test_a_model_larger_than_this_host_takes_no_memory(target):
     def build(device):
         model = nn.Linear(1 << 18, 1 << 18, bias=False).to(device)  # 256 GiB in fp32, made on the host first
         return lambda: model(torch.ones(1, 1 << 18, device=device))
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    trace = trace_step(build)
+    trace = trace_step(build, target)
     assert bytes_by_category(trace)["parameter"] == 1 << 38
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024  # KiB
 
