@@ -41,8 +41,8 @@ class Ema:
         sources = dict(student.named_parameters())
         for name, parameter in averaged.items():
             _check_pair(name, parameter, sources.get(name))
-        self._teacher = list(averaged.values())
-        self._student = [sources[name] for name in averaged]
+        self._teacher: list[torch.Tensor] = list(averaged.values())
+        self._student: list[torch.Tensor] = [sources[name] for name in averaged]
 
     @torch.no_grad()
     def update(self) -> None:
