@@ -38,6 +38,12 @@ def test_other_precisions_and_layouts_run(step, changes):
     assert all(run().isfinite() for _ in range(2))
 
 
+def test_a_vit_runs(step, inference):
+    assert step(model="vit-ti-16", optimizer="adamw", batch_size=2)().isfinite()
+    module, inputs = inference(model="vit-ti-16", batch_size=2, image_size=32)
+    assert module(*inputs).shape == (2, 192)
+
+
 def test_both_views_of_every_image_go_through_the_encoder(step, inference):
     with FlopCounterMode(display=False) as trained:
         step()()
