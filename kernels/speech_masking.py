@@ -76,7 +76,7 @@ def masked_forward(model: Any, sound_BT: torch.Tensor, frames_BM: torch.Tensor) 
 
     Its own forward takes a mask of booleans, whose number the host would have to wait for.
     """
-    convolved = _ScaledGradient.apply(model.feature_extractor(sound_BT), FEATURE_GRADIENT)
+    convolved = _ScaledGradient.apply(model.feature_extractor(sound_BT), FEATURE_GRADIENT)  # type: ignore[no-untyped-call]
     penalty = convolved.float().square().mean()
     projected = model.feature_projection(convolved.transpose(1, 2))
     # HuBERT's gives no normalised features, and needs none.

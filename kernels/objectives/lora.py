@@ -8,7 +8,9 @@ alpha 8 and a learning rate of 5e-4 are those of RoBERTa base on GLUE (Appendix 
 Shapes: N samples, K classes.
 """
 
+import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,11 +23,16 @@ from sslbench.kernels.models import constructing
 from sslbench.kernels.objectives import finetune
 from sslbench.kernels.setup import Inference, Setup, Training
 
-try:  # here, so that it is imported before a step is built
-    import peft
-except ImportError as error:
-    peft = None
-    _missing = str(error)
+
+def _import_peft() -> tuple[Any, str]:
+    """Peft, or why there is none."""
+    try:
+        return importlib.import_module("peft"), ""
+    except ImportError as error:
+        return None, str(error)
+
+
+_peft, _missing = _import_peft()  # here, so that it is imported before a step is built
 
 _LAYERS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, Conv1D)
 # Names that models give to the layers that make queries and values, apart or together with the keys.
@@ -49,7 +56,7 @@ def train(
     classes: int = 1000,
     smoothing: float = 0.0,
     rank: int = 8,
-    alpha: float = 8.0,
+    alpha: int = 8,
     dropout: float = 0.0,
     target_modules: str = "",
 ) -> Training:
@@ -75,7 +82,7 @@ def train(
     sizes = Sizes(image_size=image_size, seq_len=seq_len, seconds=seconds)
     network = classifier(setup, sizes, classes=classes)
     targets = _targets(network, target_modules)
-    config = peft.LoraConfig(
+    config = _peft.LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
@@ -109,9 +116,9 @@ def inference(
     return finetune.inference(setup, image_size=image_size, seq_len=seq_len, seconds=seconds, classes=classes)
 
 
-def _adapt(network: Classifier, config: "peft.LoraConfig") -> None:
+def _adapt(network: Classifier, config: Any) -> None:
     """Add the adapters, and freeze all but them and the classifier."""
-    peft.inject_adapter_in_model(config, network.network)
+    _peft.inject_adapter_in_model(config, network.network)
     for head in network.heads:
         head.requires_grad_(True)
 
@@ -136,12 +143,11 @@ def _queries_and_values(layers: Mapping[str, nn.Module]) -> list[str]:
     return next((sorted(names) for names in _QUERY_VALUE if names <= layers.keys()), [])
 
 
-def _check(rank: int, alpha: float, dropout: float) -> None:
-    if peft is None:
+def _check(rank: int, alpha: int, dropout: float) -> None:
+    if _peft is None:
         raise ValueError(f"objective lora needs peft ({_missing}): pip install 'sslbench[lora]'")
-    if rank < 1:
-        raise ValueError(f"rank: expected a positive integer, got {rank}")
-    if alpha <= 0:
-        raise ValueError(f"alpha: expected a number above 0, got {alpha}")
+    for key, value in (("rank", rank), ("alpha", alpha)):
+        if value < 1:
+            raise ValueError(f"{key}: expected a positive integer, got {value}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout: expected a number from 0 to below 1, got {dropout}")

@@ -116,11 +116,9 @@ def pretraining_loss(
     quantised, perplexity = network.quantizer(network.dropout_features(at(speech.features, frames_BM)))
     target_BMD = network.project_q(quantised)
     entries = network.quantizer.num_groups * network.quantizer.num_vars
-    return (
-        contrastive_loss(predicted_BMD, target_BMD, others_BMK, temperature)
-        + diversity * (entries - perplexity) / entries
-        + FEATURE_PENALTY * speech.penalty
-    )
+    unused: torch.Tensor = (entries - perplexity) / entries
+    contrast = contrastive_loss(predicted_BMD, target_BMD, others_BMK, temperature)
+    return contrast + diversity * unused + FEATURE_PENALTY * speech.penalty
 
 
 def contrastive_loss(

@@ -65,7 +65,7 @@ def test_before_the_first_update_it_is_the_model_without_adapters(adapted, tiny_
 
 
 def test_an_update_is_alpha_over_rank_times_b_a(adapted):
-    network = adapted(alpha=6.0).network
+    network = adapted(alpha=6).network
     layer = network.network.bert.encoder.layer[0].attention.self.query
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     torch.nn.init.normal_(b)
@@ -123,7 +123,7 @@ def test_inference_is_that_of_the_merged_model(infer, tiny_bert):
     ("changes", "problem"),
     [
         ({"rank": 0}, "rank: expected a positive integer, got 0"),
-        ({"alpha": 0.0}, "alpha: expected a number above 0, got 0.0"),
+        ({"alpha": 0}, "alpha: expected a positive integer, got 0"),
         ({"dropout": 1.0}, "dropout: expected a number from 0 to below 1, got 1.0"),
         (
             {"target_modules": "qkv"},
@@ -141,7 +141,7 @@ def test_wrong_use_is_named(step, changes, problem):
 
 
 def test_without_peft_it_says_what_to_install(step, monkeypatch):
-    monkeypatch.setattr(lora, "peft", None)
-    monkeypatch.setattr(lora, "_missing", "No module named 'peft'", raising=False)
+    monkeypatch.setattr(lora, "_peft", None)
+    monkeypatch.setattr(lora, "_missing", "No module named 'peft'")
     with pytest.raises(ValueError, match=r"needs peft \(No module named 'peft'\): pip install 'sslbench\[lora\]'"):
         step()
