@@ -16,6 +16,7 @@ from sslbench.bench.errors import RecipeError, SSLBenchError
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import SIZES
 
+_MODULES: dict[tuple[str, int, int], ModuleType] = {}
 # What the machine says, not the user's code: whoever runs the step has its own words for it.
 _NOT_THE_USERS = (SSLBenchError, MemoryError, torch.OutOfMemoryError)
 
@@ -69,6 +70,15 @@ def _load(recipe: Recipe) -> tuple[Path, Callable[..., Any]]:
 
 
 def _module(path: Path) -> ModuleType:
+    """The user's file as a module, loaded once as long as it stays as it is: operators can be registered only once."""
+    status = path.stat()
+    key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
+    if key not in _MODULES:
+        _MODULES[key] = _loaded(path)
+    return _MODULES[key]
+
+
+def _loaded(path: Path) -> ModuleType:
     # A name of its own, so that a file called torch.py hides nothing; registered, as dataclasses and pickle need.
     name = f"_sslbench_factory_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
