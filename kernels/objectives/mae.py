@@ -152,6 +152,8 @@ def _set_decoder(config: Any, dim: int | None, depth: int | None, heads: int | N
         config.decoder_num_hidden_layers = depth
     if heads is not None:
         config.decoder_num_attention_heads = heads
+    if config.decoder_hidden_size % 4:
+        raise ValueError(f"decoder_dim: expected a multiple of 4, for its positions, got {config.decoder_hidden_size}")
     if config.decoder_hidden_size % config.decoder_num_attention_heads:
         raise ValueError(
             f"decoder_dim: expected a multiple of the decoder's {config.decoder_num_attention_heads} attention heads, "
