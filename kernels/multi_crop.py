@@ -35,10 +35,10 @@ def synthetic_crops(setup: Setup, encoder: Encoder, *, local_size: int, local_cr
 
 
 def check_crops(encoder: Encoder, *, local_size: int, local_crops: int) -> None:
-    """Local crops are of whole patches.
+    """Local crops are of whole patches, and of a size that the model takes.
 
     Raises:
-        ValueError: the number is negative, or the size is no multiple of the patch.
+        ValueError: the number is negative, the size is no multiple of the patch, or the model takes only one size.
     """
     if local_crops < 0:
         raise ValueError(f"local_crops: expected a number from 0, got {local_crops}")
@@ -47,3 +47,9 @@ def check_crops(encoder: Encoder, *, local_size: int, local_crops: int) -> None:
     if local_size < 1 or local_size % step:
         expected = f"a multiple of the model's patch size ({step})" if step > 1 else "a positive integer"
         raise ValueError(f"local_size: expected {expected}, got {local_size}")
+    embedding = getattr(encoder.network, "patch_embed", None)  # of timm's transformers
+    if getattr(embedding, "strict_img_size", False) and local_crops and local_size != encoder.image_size:
+        raise ValueError(
+            f"local_size: this model of timm takes images of {encoder.image_size} px only: use a vision transformer of "
+            "the catalog, such as vit-s-16, or local_crops 0"
+        )
