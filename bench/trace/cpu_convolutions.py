@@ -169,6 +169,8 @@ class _Convolution:
             return [dw + self.unfolded_gradient, 2 * dw]
         sums = 2 * blocked if self.half else 0  # fp32 sums of a half-precision gradient
         if self.channels_last:
+            if self.groups > 1:
+                sums *= 2  # and what is added to them
             if self.half and self.pointwise and not self.strided:
                 # both tensors of one image a thread, transposed
                 sums += self.threads * (_bytes(self.x) + _bytes(self.y)) // max(1, self.x.shape[0])
