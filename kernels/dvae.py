@@ -43,7 +43,8 @@ class DiscreteVaeEncoder(nn.Module):
             hidden = self.blocks(images)
         with torch.autocast(device, enabled=False):
             logits = self.head(hidden.float())
-        return logits.argmax(dim=1).flatten(1)
+        tokens: torch.Tensor = logits.argmax(dim=1).flatten(1)
+        return tokens
 
 
 class _Block(nn.Module):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from transformers import ViTMAEConfig
 
 from sslbench.kernels.models import base_class, constructing, create, masked_lm, model_config, no_init
 from sslbench.kernels.text import causal_lm, sentence_pair_lm, text_encoder
@@ -35,6 +36,29 @@ def speech_pretraining(config, *, attention):
 
 def speech_encoder(config, *, attention):
     """With the mask's embedding."""
+    return create(base_class(config).__name__, config, attention)
+
+
+def masked_autoencoder(config, *, attention):
+    """Encoder and the paper's decoder."""
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size")
+    return create("ViTMAEForPreTraining", ViTMAEConfig(**{key: getattr(config, key) for key in sizes}), attention)
+
+
+def beit_classifier(config, *, attention):
+    """As fine-tuned, with a bias of positions in each layer; pre-training has one for all."""
+    config.use_shared_relative_position_bias, config.use_relative_position_bias = False, True
+    config.num_labels = 1000
+    return create("BeitForImageClassification", config, attention)
+
+
+def swin_classifier(config, *, attention):
+    """As published, with windows of 7, which have larger tables of positions."""
+    config.window_size, config.num_labels = 7, 1000
+    return create("SwinForImageClassification", config, attention)
+
+
+def image_and_text(config, *, attention):
     return create(base_class(config).__name__, config, attention)
 
 
@@ -76,6 +100,23 @@ ROWS = [
     # Table 1 of https://arxiv.org/abs/2010.11929
     ("vit-b-16", image_classifier, 86_567_656, 86),
     ("vit-l-16", image_classifier, 304_326_632, 307),
+    ("vit-h-14", image_classifier, 632_045_800, 632),
+    # The authors' models_mae.py at 224 pixels, fixed positions counted: 329,541,888 for the large one is printed in the
+    # documentation of https://github.com/oracle/hiq; facebook/vit-mae-base, -large, -huge
+    ("vit-b-16", masked_autoencoder, 111_907_840, 112),
+    ("vit-l-16", masked_autoencoder, 329_541_888, 330),
+    ("vit-h-14", masked_autoencoder, 657_074_508, 657),
+    # https://github.com/microsoft/unilm/tree/master/beit; beit_*_patch16_224 of pytorch-image-models
+    ("beit-b-16", beit_classifier, 86_530_984, 86.53),
+    ("beit-l-16", beit_classifier, 304_430_568, 304.43),
+    # num_params of swin_b, https://docs.pytorch.org/vision/stable/models.html
+    ("swin-b-window6", swin_classifier, 87_768_224, 87.8),
+    # openai/clip-vit-base-patch32, -base-patch16, -large-patch14
+    ("clip-vit-b-32", image_and_text, 151_277_313, 151.3),
+    ("clip-vit-b-16", image_and_text, 149_620_737, 149.6),
+    ("clip-vit-l-14", image_and_text, 427_616_513, 427.6),
+    # google/siglip-base-patch16-224
+    ("siglip-b-16", image_and_text, 203_155_970, 203.2),
     # facebook/dinov2-small, -base, -large, -giant; vit_*_patch14_dinov2 of timm, which are without the mask token;
     # "21 M, 86 M, 300 M, 1,100 M" in https://github.com/facebookresearch/dinov2
     ("vit-s-14", dinov2_encoder, 22_056_576, 22.06),
