@@ -181,7 +181,7 @@ def _inputs(config: Any, setup: Setup, image_size: int, seq_len: int) -> tuple[t
 def _end_token(config: Any) -> int:
     """The token that ends a caption; for models saved with 2 it is the last of the vocabulary (transformers #24773)."""
     vocabulary, end = config.text_config.vocab_size, config.text_config.eos_token_id
-    if config.model_type == "clip" and end == 2:
+    if config.model_type != "clip" or end == 2:  # SigLIP takes the last place, whatever stands there
         return int(vocabulary) - 1
     if not isinstance(end, int) or not 0 <= end < vocabulary:
         raise ValueError(f"text_config.eos_token_id: expected a token of the vocabulary of {vocabulary}, got {end!r}")

@@ -235,6 +235,11 @@ def test_wrong_use_is_named(step, changes, problem):
     assert "\n" not in str(raised.value)
 
 
+def test_siglip_takes_the_last_place_whatever_the_config_says(model_folder, training):
+    folder = model_folder({**TINY_SIGLIP, "text_config": {**TEXT, "eos_token_id": 49407}})
+    assert training(model=folder, loss="sigmoid").inputs[1].max() < 40
+
+
 @pytest.mark.parametrize("end", [40, -1, [38, 39]])
 def test_a_caption_needs_an_end_that_the_vocabulary_has(model_folder, training, end):
     folder = model_folder({**TINY_CLIP, "text_config": {**TEXT, "eos_token_id": end}})
