@@ -1,15 +1,18 @@
 """A recipe's trace: its step built as it would be on the device, on tensors without data."""
 
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 
 import torch
 
-from sslbench.bench.build import step_builder
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.events import Target, Trace
+from sslbench.bench.trace.imports import light_imports
 from sslbench.bench.trace.tracer import Step, trace_step
-from sslbench.kernels.models import no_init
+
+with light_imports():
+    from sslbench.bench.build import step_builder
+    from sslbench.kernels.models import no_init
 
 
 def trace_recipe(recipe: Recipe, target: Target, capability: tuple[int, int]) -> Trace:
@@ -25,7 +28,9 @@ def trace_recipe(recipe: Recipe, target: Target, capability: tuple[int, int]) ->
 
 
 def _trace(recipe: Recipe, target: Target, capability: tuple[int, int]) -> Trace:
-    on_device = step_builder(recipe)  # imports model code and the user's file before torch pretends to have a GPU
+    # Model code and the user's file are imported before torch pretends to have a GPU.
+    with nullcontext() if recipe.factory else light_imports():
+        on_device = step_builder(recipe)
 
     def build(device: torch.device, batch_size: int | None) -> Step:
         with no_init():

@@ -67,6 +67,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         answers: operators that are not recorded as they are, since their result depends on data or on the engine.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True, torch's default, would import torch._dynamo at the first operator (a second) and wrap every call.
+        return False
+
     def __init__(self, target: Target, kernels: Kernels, answers: Mapping[Any, "Answer"]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.target = target

@@ -16,6 +16,7 @@ from sslbench.bench.trace.cpu_kernels import CpuKernels
 from sslbench.bench.trace.cuda_kernels import CudaKernels
 from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
 from sslbench.bench.trace.explained import explained
+from sslbench.bench.trace.imports import eager_only
 from sslbench.bench.trace.pretend import cpu_host, cuda_host
 from sslbench.bench.trace.recorder import Recorder
 from sslbench.bench.trace.tensor import TracedTensor
@@ -76,6 +77,7 @@ def _recording(recorder: Recorder, tracker: Tracker, capability: tuple[int, int]
     gc.freeze()  # what exists already is not looked at again: that makes the collections fast
     try:
         with ExitStack() as stack:
+            stack.enter_context(eager_only())
             stack.enter_context(cuda_host(capability) if recorder.target == "cuda" else cpu_host())
             stack.enter_context(tracker.watch())
             stack.enter_context(recorder)
