@@ -6,8 +6,9 @@ https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/mkldnn/Conv.
 Formats]); which layout, by measurement with torch 2.13 (oneDNN 3.12) on AVX-512.
 
 Known limitations: blocks are AVX-512's; what oneDNN's algorithms take beside the layouts is followed only where it is
-large (fp32 sums of half-precision gradients and of 1x1 convolutions); transposed convolutions and other instruction
-sets are not modelled.
+large (fp32 sums of half-precision gradients and of 1x1 convolutions, unfolded patches), so that fp32 is exact on one
+thread and bf16 misses some 100 KiB a thread, and a second sum of channels-last depthwise gradients; transposed
+convolutions and other instruction sets are not modelled.
 """
 
 import math
@@ -169,8 +170,6 @@ class _Convolution:
             return [dw + self.unfolded_gradient, 2 * dw]
         sums = 2 * blocked if self.half else 0  # fp32 sums of a half-precision gradient
         if self.channels_last:
-            if self.groups > 1:
-                sums *= 2  # and what is added to them
             if self.half and self.pointwise and not self.strided:
                 # both tensors of one image a thread, transposed
                 sums += self.threads * (_bytes(self.x) + _bytes(self.y)) // max(1, self.x.shape[0])

@@ -141,8 +141,11 @@ def test_a_convolution_copies_into_onednns_layouts(sizes, dtype, layout):
     arguments = {"grad_output": meta(y), "input": meta(x), "weight": meta(weight), **same, **rest, "output_mask": mask}
     backward = inside("convolution_backward", arguments, threads=threads)
     found = held_inside(aten.convolution_backward, y, x, weight, None, *same.values(), *rest.values(), mask)
-    scratchpads = 256 * 1024 * threads  # parts of images, transposed: of a size that does not grow with the batch
-    assert abs(backward - found) <= 0.01 * moved + scratchpads
+    scratchpads = 512 * 1024 * threads  # parts of images, transposed: of a size that does not grow with the batch
+    if groups > 1 and dtype == torch.bfloat16:
+        scratchpads += 4 * 16 * 16 * groups * kernel**2  # large images add up a second copy of the blocks
+    exact = dtype == torch.float32 and threads == 1  # more threads sum the weight's gradient in parts
+    assert abs(backward - found) <= (64 if exact else 0.01 * moved + scratchpads)
 
 
 @given(channels=st.integers(4, 200), side=st.integers(1, 30), batch=st.integers(2, 9))
@@ -163,9 +166,8 @@ def test_a_convolutions_copies_grow_with_the_batch(channels, side, batch):
         }
         return inside("convolution", arguments, [y])
 
-    whole = math.ceil(channels / 16) * 16
-    image = whole * side * side * 4
-    assert held(batch + 1) - held(batch) in (image, 32 * side * side * 4)
+    image = math.ceil(channels / 16) * 16 * side * side * 4
+    assert 0 < held(batch + 1) - held(batch) <= image + 32 * side * side * 4
 
 
 def test_operators_without_buffers_hold_nothing():
