@@ -13,13 +13,13 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.events import OperatorKind
-from sslbench.bench.trace.numbers import number_of
+from sslbench.bench.trace.numbers import MADE_OF_NUMBERS, know, number_of
 from sslbench.bench.trace.recorder import REAL_HOST_BYTES, Answer, Recorder
 from sslbench.bench.trace.shapes import META
 from sslbench.bench.trace.tensor import TracedTensor, any_traced, bytes_of, is_dense, spec_of
 
 MAX_KNOWN = 4096
-"""Elements of the largest tensor whose data a copy to the GPU remembers."""
+"""Elements of the largest tensor whose data is remembered, where it was given from Python."""
 MAX_QUESTIONS = 20_000
 """More values than any step asks for; a loop that waits for data asks for ever."""
 Args = tuple[Any, ...]
@@ -100,6 +100,14 @@ def _copy_(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     if not isinstance(args[0], TracedTensor) and isinstance(args[1], TracedTensor):
         return args[0]
     return NotImplemented
+
+
+def _made_of_numbers(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """`torch.linspace(0, 0.1, 12)` and its kind: small ones are known, such as the rates of stochastic depth."""
+    made = recorder.run(func, args, kwargs)
+    if isinstance(made, TracedTensor) and made.numel() <= MAX_KNOWN:
+        know(func, args, kwargs, made)
+    return made
 
 
 def _repeats(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -218,4 +226,5 @@ ANSWERS: dict[Any, Answer] = {
     **dict.fromkeys((_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default), _index),
     _aten._index_put_impl_.default: _index,
     **dict.fromkeys(_IN_PLACE_VIEWS, _in_place_view),
+    **dict.fromkeys(MADE_OF_NUMBERS, _made_of_numbers),
 }

@@ -19,7 +19,17 @@ _COMPARISONS: dict[Any, Callable[[Any, Any], bool]] = {
     for name in ("lt", "le", "gt", "ge", "eq", "ne")
     for overload in ("Scalar", "Tensor")
 }
-_MADE_OF_NUMBERS = (_aten.scalar_tensor.default, _aten.full.default, _aten.zeros.default, _aten.ones.default)
+MADE_OF_NUMBERS = (
+    _aten.arange.default,
+    _aten.arange.start,
+    _aten.arange.start_step,
+    _aten.full.default,
+    _aten.linspace.default,
+    _aten.ones.default,
+    _aten.scalar_tensor.default,
+    _aten.zeros.default,
+)
+"""Operators whose result follows from Python's numbers alone."""
 _ARITHMETIC = frozenset(
     getattr(getattr(_aten, name), overload)
     for name in ("add", "sub", "mul", "div", "remainder", "floor_divide", "pow", "maximum", "minimum", "floor", "ceil")
@@ -46,15 +56,14 @@ def remember_number(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], re
     if compare is not None:
         if result._block.value is None:
             result._block.value = float(compare(number_of(args[0]), number_of(args[1])))
-    elif func in _MADE_OF_NUMBERS:
-        _know(func, args, kwargs, result)
     elif func in _ARITHMETIC:
         tensors = [arg for arg in args if isinstance(arg, torch.Tensor)]
         if all(_is_known(tensor) for tensor in tensors):
-            _know(func, tuple(_data(arg) for arg in args), kwargs, result)
+            know(func, tuple(_data(arg) for arg in args), kwargs, result)
 
 
-def _know(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: TracedTensor) -> None:
+def know(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: TracedTensor) -> None:
+    """Compute the call for real, and remember what it gives."""
     options = {name: value for name, value in kwargs.items() if name not in ("device", "pin_memory")}
     with _disable_current_modes():
         result._block.known = (func(*args, **options), result._version)

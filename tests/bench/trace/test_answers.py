@@ -54,6 +54,15 @@ def test_arithmetic_of_pythons_numbers_is_known(target, a, b, name):
 
 
 @BOTH
+def test_rates_of_stochastic_depth_are_what_they_are(target):
+    def rates(device):
+        by_stage = [part.tolist() for part in torch.linspace(0, 0.5, 3).split([1, 2])]
+        return by_stage, [rate.item() for rate in torch.linspace(0, 0.5, 3, device=device)]
+
+    assert asked(rates, target) == ([[0.0], [0.25, 0.5]], [0.0, 0.25, 0.5])
+
+
+@BOTH
 @given(bound=st.floats(-4, 4), name=st.sampled_from(["lt", "le", "gt", "ge", "eq", "ne"]))
 @settings(max_examples=10, deadline=None)
 def test_a_number_is_one_and_is_compared_as_one(target, bound, name):
