@@ -7,38 +7,21 @@ Known limitations: what a kernel takes past torch's allocator (MKL's and oneDNN'
 scratchpads for bf16 matrix products depend on the instruction set and are bounded by `MATMUL_SCRATCHPAD_BYTES`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from sslbench.bench.trace import cpu_layers
+from sslbench.bench.trace.cpu_call import HALF, KernelCall, Sizes, contiguous_copy, nbytes
 from sslbench.bench.trace.cpu_convolutions import convolution, convolution_backward
 
 _SCALAR_BYTES = 8
 """A Python number becomes a tensor of one double or int64."""
 _TRANSPOSE_BLOCK = 60
 """`copy_transpose` goes through a square of this many rows and columns (BLOCK_SZ in Copy.cpp)."""
-_FLASH_KEYS = 512
-_FLASH_QUERIES = ((768, 256), (192, 64), (0, 32))
-"""Rows of queries that a thread works on, from this many queries on (FlashAttentionKernel.cpp)."""
 MATMUL_SCRATCHPAD_BYTES = 65 * 1024
 """A thread's blocks in oneDNN's bf16 matrix products: most shapes; small ones take less, a few more."""
-_HALF = (torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True, slots=True)
-class KernelCall:
-    """One operator call, as its kernel sees it."""
-
-    inputs: list[torch.Tensor]
-    """Every tensor among the arguments, in order; no data."""
-    arguments: dict[str, Any]
-    outputs: list[torch.Tensor]
-    threads: int
-
-
-Sizes = Iterator[int]
 
 
 class CpuKernels:
@@ -63,16 +46,6 @@ class CpuKernels:
     def workspace_bytes(self, name: str) -> int:
         """None of the libraries keeps a workspace that torch's allocator sees."""
         return 0
-
-
-def nbytes(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> int:
-    """Bytes of a tensor's elements, as another type if one is given."""
-    return tensor.numel() * (tensor.dtype if dtype is None else dtype).itemsize
-
-
-def contiguous_copy(tensor: torch.Tensor) -> int:
-    """Bytes of what `tensor.contiguous()` makes; 0 where it is contiguous already."""
-    return 0 if tensor.is_contiguous() else nbytes(tensor)
 
 
 # ---------------------------------------------------------------------- pointwise
@@ -106,9 +79,9 @@ def _cast_reduction(call: KernelCall) -> Sizes:
 def _mean(call: KernelCall) -> Sizes:
     """Half precision is summed in fp32, from a copy; the division takes its divisor as a tensor (mean_kernel_impl)."""
     source, result = call.inputs[0], call.outputs[0]
-    if source.dtype in _HALF:
+    if source.dtype in HALF:
         yield nbytes(source, torch.float32)
-        yield nbytes(result, torch.float32) if result.dtype in _HALF else 0
+        yield nbytes(result, torch.float32) if result.dtype in HALF else 0
     else:
         yield from (_SCALAR_BYTES, result.dtype.itemsize)
 
@@ -119,7 +92,7 @@ def _pair_loss(call: KernelCall) -> Sizes:
     if call.arguments["reduction"] == 0:
         return
     yield nbytes(source)
-    if source.dtype in _HALF:
+    if source.dtype in HALF:
         yield from (nbytes(source, torch.float32), 4)
     else:
         yield from (_SCALAR_BYTES, source.dtype.itemsize)
@@ -186,90 +159,10 @@ def _roll(call: KernelCall) -> Sizes:
     yield from [nbytes(call.inputs[0])] * (len(call.arguments["dims"]) - 1)
 
 
-# ---------------------------------------------------------------------- normalisation
-def _layer_norm(call: KernelCall) -> Sizes:
-    """A contiguous copy of the input (layer_norm.cpp)."""
-    yield contiguous_copy(call.inputs[0])
-
-
-def _layer_norm_backward(call: KernelCall) -> Sizes:
-    """Contiguous copies, and two rows of sums a thread for the gradients of weight and bias.
-
-    https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/cpu/layer_norm_kernel.cpp
-    """
-    gradient, source = call.inputs[:2]
-    yield from (contiguous_copy(gradient), contiguous_copy(source))
-    if any(call.arguments["output_mask"][1:]):
-        width = 1
-        for size in call.arguments["normalized_shape"]:
-            width *= size
-        yield 2 * call.threads * width * source.dtype.itemsize
-
-
-def _group_norm_backward(call: KernelCall) -> Sizes:
-    """Sums of the gradient and of gradient times input, for each sample and channel (cpu/group_norm_kernel.cpp)."""
-    yield from [4 * call.arguments["N"] * call.arguments["C"]] * 2
-
-
-def _batch_norm(call: KernelCall) -> Sizes:
-    """Scale and shift of each channel; sums for each thread where channels lie innermost (batch_norm_kernel.cpp)."""
-    source = call.inputs[0]
-    channels = source.shape[1]
-    yield from [4 * channels] * 2
-    if call.arguments["training"] and _channels_innermost(source):
-        yield 4 * channels * call.threads
-
-
-def _batch_norm_backward(call: KernelCall) -> Sizes:
-    """The gradient of a dense input is allocated twice, the first is dropped (Normalization.cpp)."""
-    gradient, source = call.inputs[:2]
-    if _channels_innermost(source) == _channels_innermost(gradient) and (
-        source.is_contiguous() or _channels_innermost(source)
-    ):
-        yield nbytes(source)
-
-
-def _channels_innermost(tensor: torch.Tensor) -> bool:
-    if tensor.dim() == 4:
-        return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
-    return tensor.dim() == 2
-
-
-# ---------------------------------------------------------------------- attention and matrix products
-def _flash_blocks(call: KernelCall, queries: int, keys: int) -> tuple[int, int]:
-    rows = next(rows for least, rows in _FLASH_QUERIES if queries >= least)
-    return min(rows, queries), min(_FLASH_KEYS, keys)
-
-
-def _flash(call: KernelCall) -> Sizes:
-    """Each thread's block of scores, their maxima and sums, and its block of the output, in fp32; scores in half, too.
-
-    https://github.com/pytorch/pytorch/blob/v2.7.0/aten/src/ATen/native/cpu/FlashAttentionKernel.cpp
-    """
-    query, key = call.inputs[:2]
-    rows, columns = _flash_blocks(call, query.shape[2], key.shape[2])
-    yield call.threads * rows * (columns + 2 + query.shape[3]) * _accumulated(query)
-    yield call.threads * rows * columns * query.dtype.itemsize if query.dtype in _HALF else 0
-
-
-def _flash_backward(call: KernelCall) -> Sizes:
-    """Each thread's block of scores and of their gradient; the row sums of one thread are seen (same file)."""
-    gradient, query, key = call.inputs[:3]
-    rows, columns = _flash_blocks(call, query.shape[2], key.shape[2])
-    yield contiguous_copy(gradient.transpose(1, 2))
-    yield call.threads * 2 * rows * columns * _accumulated(query)
-    yield call.threads * 2 * rows * columns * query.dtype.itemsize if query.dtype in _HALF else 0
-    yield rows * _accumulated(query)
-
-
-def _accumulated(tensor: torch.Tensor) -> int:
-    """Bytes of the type that the kernel computes in."""
-    return max(4, tensor.dtype.itemsize)
-
-
+# ---------------------------------------------------------------------- products
 def _matmul(call: KernelCall) -> Sizes:
     """In half precision oneDNN takes a scratchpad; fp32 goes to MKL, whose buffers torch's allocator does not see."""
-    if call.inputs[-1].dtype in _HALF:
+    if call.inputs[-1].dtype in HALF:
         yield call.threads * MATMUL_SCRATCHPAD_BYTES
 
 
@@ -300,13 +193,13 @@ _KERNELS = _table(
     ("embedding embedding_dense_backward", _embedding),
     ("gelu_backward", _gelu_backward),
     ("roll", _roll),
-    ("native_layer_norm", _layer_norm),
-    ("native_layer_norm_backward", _layer_norm_backward),
-    ("native_group_norm_backward", _group_norm_backward),
-    ("native_batch_norm", _batch_norm),
-    ("native_batch_norm_backward", _batch_norm_backward),
-    ("_scaled_dot_product_flash_attention_for_cpu", _flash),
-    ("_scaled_dot_product_flash_attention_for_cpu_backward", _flash_backward),
+    ("native_layer_norm", cpu_layers.layer_norm),
+    ("native_layer_norm_backward", cpu_layers.layer_norm_backward),
+    ("native_group_norm_backward", cpu_layers.group_norm_backward),
+    ("native_batch_norm", cpu_layers.batch_norm),
+    ("native_batch_norm_backward", cpu_layers.batch_norm_backward),
+    ("_scaled_dot_product_flash_attention_for_cpu", cpu_layers.flash),
+    ("_scaled_dot_product_flash_attention_for_cpu_backward", cpu_layers.flash_backward),
     ("mm addmm bmm baddbmm", _matmul),
     ("convolution", _convolution),
     ("convolution_backward", _convolution_backward),
