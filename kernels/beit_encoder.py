@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sslbench.kernels.encoders import ImageEncoder, laid_out
 from sslbench.kernels.models import constructing, create
 from sslbench.kernels.setup import Setup
 
@@ -43,6 +44,19 @@ def beit(class_name: str, config: Any, setup: Setup, **keywords: Any) -> Any:
                     grid = config.image_size // config.patch_size
                     setattr(module, name, RelativePositionBias(grid, config.num_attention_heads))
     return network
+
+
+def beit_features(config: Any, setup: Setup) -> ImageEncoder:
+    """The encoder without a mask token: images to the mean of their patches' features, normalised (B, F)."""
+    config.use_mask_token = False
+    encoder = ImageEncoder(
+        beit("BeitModel", config, setup),
+        features=config.hidden_size,
+        channels=config.num_channels,
+        image_size=config.image_size,
+        interpolates=False,
+    )
+    return laid_out(encoder, setup)
 
 
 def _index(grid: int, distances: int) -> torch.Tensor:

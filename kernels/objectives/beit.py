@@ -18,10 +18,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sslbench.kernels.beit_encoder import beit
+from sslbench.kernels.beit_encoder import beit, beit_features
 from sslbench.kernels.clipping import check_clip
 from sslbench.kernels.dvae import PIXELS, VOCABULARY, DiscreteVaeEncoder
-from sslbench.kernels.encoders import ImageEncoder, fit_image_size, laid_out, synthetic_images
+from sslbench.kernels.encoders import fit_image_size, laid_out, synthetic_images
 from sslbench.kernels.image_masking import blockwise_positions, hidden_count
 from sslbench.kernels.models import checkpoint_activations, constructing, model_config
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -92,17 +92,8 @@ def inference(setup: Setup, *, image_size: int) -> Inference:
         ValueError: as `train`.
     """
     config = _config(setup, image_size)
-    config.use_mask_token = False
-    encoder = ImageEncoder(
-        beit("BeitModel", config, setup),
-        features=config.hidden_size,
-        channels=config.num_channels,
-        image_size=image_size,
-        interpolates=False,
-    )
-    return laid_out(encoder, setup).eval(), (
-        synthetic_images(setup, setup.batch_size, config.num_channels, image_size),
-    )
+    images = synthetic_images(setup, setup.batch_size, config.num_channels, image_size)
+    return beit_features(config, setup).eval(), (images,)
 
 
 class _Beit(nn.Module):

@@ -2,7 +2,7 @@
 
 Paper: https://arxiv.org/abs/2111.09886. Squares of 32 x 32 pixels, 60 % of the image, are replaced by a learned token
 at the patch embedding (Sections 3.2, 4.1); a 1 x 1 convolution and a pixel shuffle predict them (Section 3.3); L1 on
-hidden pixels (Section 3.4); learning rate 1e-4 * 2 * batch / 512, weight decay 0.05 (Section 4.1: 8e-4 for 2048).
+hidden pixels (Section 3.4); learning rate 2e-4 * batch / 512, weight decay 0.05 (Section 4.1: 8e-4 for 2048).
 Model and loss follow https://github.com/microsoft/SimMIM, models/simmim.py.
 
 Shapes: B images, C channels, S pixels, L patches, F features of an output place, which stands for T x T pixels.
@@ -14,16 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sslbench.kernels.beit_encoder import beit
+from sslbench.kernels.beit_encoder import beit, beit_features
 from sslbench.kernels.clipping import check_clip
-from sslbench.kernels.encoders import (
-    ImageEncoder,
-    feature_size,
-    fit_image_size,
-    image_encoder,
-    laid_out,
-    synthetic_images,
-)
+from sslbench.kernels.encoders import feature_size, fit_image_size, image_encoder, laid_out, synthetic_images
 from sslbench.kernels.image_masking import random_mask
 from sslbench.kernels.models import base_class, checkpoint_activations, constructing, create, model_config
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -94,18 +87,7 @@ def inference(setup: Setup, *, image_size: int) -> Inference:
     """
     config = _config(setup, image_size)
     if config.model_type == "beit":
-        config.use_mask_token = False
-        network = beit("BeitModel", config, setup)
-        encoder = laid_out(
-            ImageEncoder(
-                network,
-                features=config.hidden_size,
-                channels=config.num_channels,
-                image_size=image_size,
-                interpolates=False,
-            ),
-            setup,
-        )
+        encoder = beit_features(config, setup)
     else:
         encoder = image_encoder(setup, image_size=image_size)
     return encoder.eval(), (synthetic_images(setup, setup.batch_size, config.num_channels, image_size),)
