@@ -38,7 +38,7 @@ def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterat
 
 def _compare_row(row: PublishedRow, argument: str, cache: TraceCache) -> Comparison:
     recipe = resolve_recipe(argument, {"options": row.settings})
-    machine = find_machine(row.machine)
+    machine = find_machine(row.machine, cuda=row.cuda or None)
     prediction = predict(TraceSource(recipe, cache).trace(machine.device, recipe.batch_size), machine)
     return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, prediction=prediction)
 
@@ -74,6 +74,7 @@ def _comparison(
 ) -> Comparison:
     memory, time = prediction.memory, prediction.time
     predicted, interval = {
+        "runs": (prediction.probability_fits, None),
         "allocated": (memory.peak_allocated_bytes, memory.allocated_interval_bytes),
         "reserved": (memory.peak_reserved_bytes, memory.reserved_interval_bytes),
         "device": (memory.required_bytes, memory.interval_bytes),

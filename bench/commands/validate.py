@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from sslbench.bench.accuracy import Comparison, accuracy, worsened
+from sslbench.bench.accuracy import Comparison, accuracy, verdicts, worsened
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.published.rows import PublishedRow, published_rows
@@ -44,17 +45,30 @@ def command(
     found = (
         _of_files(records) if records else _of_rows([r for r in published_rows() if not groups or r.group in groups])
     )
-    summary = accuracy(found)
-    problems = [] if records else worsened(summary)
+    errors, decided = accuracy(found), verdicts(found)
+    problems = [] if records else worsened([*errors, *decided])
+    shown = found if show_rows else ()
     if format_ == "json":
-        print_json(as_table(summary, found, problems))
+        print_json(as_table(errors, decided, found, problems))
     elif format_ == "markdown":
-        click.echo(accuracy_markdown(summary, found if show_rows else ()), nl=False)
+        click.echo(accuracy_markdown(errors, decided, shown), nl=False)
     else:
-        print_accuracy(summary, found if show_rows else ())
+        print_accuracy(errors, decided, shown)
     for problem in problems:
         click.echo(f"sslbench: worse than stated: {problem}", err=True)
     ctx.exit(1 if problems else 0)
+
+
+def _at_hand(groups: Sequence[str]) -> list[PublishedRow]:
+    """The rows of the groups (all by default) whose packages are here; says on stderr which are left out."""
+    wanted = [row for row in published_rows() if not groups or row.group in groups]
+    here = [row for row in wanted if all(find_spec(package) for package in row.needs)]
+    if len(here) < len(wanted):
+        left = ", ".join(dict.fromkeys(row.group for row in wanted if row not in here))
+        click.echo(f"sslbench: left out {left}: pip install 'sslbench[timm]'", err=True)
+    if not here:
+        sys.exit(2)
+    return here
 
 
 def _of_rows(rows: Sequence[PublishedRow]) -> list[Comparison]:

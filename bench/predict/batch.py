@@ -1,21 +1,23 @@
-"""The largest batch that fits, from three traces instead of one for each candidate.
+"""The largest batch that fits, from two or three traces instead of one for each candidate.
 
-The size of a storage is a polynomial in the batch: of degree 0 (parameters), 1 (activations) or 2 (the similarities of
-a contrastive loss). Three traces with the same events give the polynomials; the allocator is then replayed at any
-batch.
+The size of a storage is a polynomial in the batch: constant (parameters), proportional (activations) or square (the
+similarities of a contrastive loss), which two traces tell apart; a third one settles any other. The allocator is then
+replayed at any batch.
 """
 
 from collections.abc import Callable
-from fractions import Fraction
+from dataclasses import replace
 
 from sslbench.bench.errors import SSLBenchError, TraceError
-from sslbench.bench.predict.memory import Replay, bounded_workspace, replay_of, workspace_bytes, workspace_needs
+from sslbench.bench.predict.memory import bounded_workspace, replay_of, workspace_bytes, workspace_needs
 from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 
-_Polynomial = tuple[Fraction, Fraction, Fraction]
-"""Coefficients of 1, x and x^2."""
+_Sizes = tuple[int, int, int]
+"""Sizes of one storage at once, twice and three times the model's batch."""
+_BY_RATIO = {1: 1, 2: 3, 4: 9}
+"""How many times its first size a storage has at three times the batch, by how many times at twice the batch."""
 
 
 def max_batch_size(
@@ -33,10 +35,11 @@ def max_batch_size(
         TraceError: the step fails at another batch, or takes no notice of it.
     """
     sizes_at = SizeModel(trace_at, batch_size)
+    anchor = replay_of(trace_at(batch_size), machine, expandable=expandable)
 
     def fit_at(batch: int) -> bool:
         sizes, events = sizes_at(batch)
-        return Replay(sizes, events, sizes_at.workspace(batch), machine, expandable).fits()
+        return replace(anchor, sizes=sizes, events=events, workspace=sizes_at.workspace(batch)).fits()
 
     if not fit_at(2):
         return _single(trace_at, machine, expandable=expandable)
@@ -63,53 +66,62 @@ def _single(trace_at: Callable[[int], Trace], machine: Machine, *, expandable: b
 class SizeModel:
     """Storage sizes and events of a recipe at any batch.
 
-    Where the three traces differ in more than sizes (the step takes another road at another batch), every batch is
-    traced.
+    Where the traces differ in more than sizes (the step takes another road at another batch), every batch is traced.
     """
 
     def __init__(self, trace_at: Callable[[int], Trace], batch_size: int) -> None:
         self._trace_at = trace_at
         # Never 1: dimensions of size 1 change strides, and a contrastive loss has no such batch. Far apart: a size that
         # is rounded (a share of the samples) would bend a parabola through neighbours.
-        least = max(2, batch_size)
-        points = (least, 2 * least, 3 * least)
-        traces = [trace_at(point) for point in points]
-        self.events = traces[0].events
-        self.polynomials: list[_Polynomial] | None = None
-        self._needs: list[_Polynomial] = []
-        needs = [workspace_needs(trace) for trace in traces]
-        if all(trace.events == self.events for trace in traces) and len({len(each) for each in needs}) == 1:
-            self.polynomials = _fit(points, [[storage.size for storage in trace.storages] for trace in traces])
-            self._needs = _fit(points, needs)
+        self._batch = max(2, batch_size)
+        first, second = trace_at(self._batch), trace_at(2 * self._batch)
+        self.events = first.events
+        self._sizes = _monomials(_column(first), _column(second)) if second.events == self.events else None
+        if self._sizes is None and second.events == self.events:
+            third = trace_at(3 * self._batch)
+            if third.events == self.events:
+                self._sizes = list(zip(_column(first), _column(second), _column(third), strict=True))
+        self._needs = _lines(workspace_needs(first), workspace_needs(second))
 
     def __call__(self, batch: int) -> tuple[list[int], tuple[int, ...]]:
         """Sizes in bytes and events at a batch."""
-        if self.polynomials is None:
+        if self._sizes is None:
             trace = self._trace_at(batch)
-            return [storage.size for storage in trace.storages], trace.events
-        return [max(0, int(_value(polynomial, batch))) for polynomial in self.polynomials], self.events
+            return _column(trace), trace.events
+        at_batch = {sizes: self._value(sizes, batch) for sizes in set(self._sizes)}
+        return [at_batch[sizes] for sizes in self._sizes], self.events
 
     def workspace(self, batch: int) -> int:
         """Bytes of cuDNN's workspace at a batch."""
-        if self.polynomials is None:
+        if self._sizes is None or self._needs is None:
             return workspace_bytes(self._trace_at(batch))
-        return bounded_workspace(_value(polynomial, batch) for polynomial in self._needs)
+        return bounded_workspace(self._value(needs, batch) for needs in self._needs)
+
+    def _value(self, sizes: _Sizes, batch: int) -> int:
+        """The parabola through the three sizes, in whole numbers (Newton's forward differences)."""
+        n, (once, twice, thrice) = self._batch, sizes
+        rise, bend = twice - once, thrice - 2 * twice + once
+        scaled = 2 * n * (n * once + (batch - n) * rise) + (batch - n) * (batch - 2 * n) * bend
+        return max(0, scaled // (2 * n * n))
 
 
-def _fit(points: tuple[int, int, int], columns: list[list[int]]) -> list[_Polynomial]:
-    return [_quadratic(points, sizes) for sizes in zip(*columns, strict=True)]
+def _column(trace: Trace) -> list[int]:
+    return [storage.size for storage in trace.storages]
 
 
-def _value(polynomial: _Polynomial, batch: int) -> Fraction:
-    a, b, c = polynomial
-    return a + batch * (b + batch * c)
+def _monomials(once: list[int], twice: list[int]) -> list[_Sizes] | None:
+    """All three sizes of storages that are constant, proportional or square; None if any is not."""
+    found: list[_Sizes] = []
+    for first, second in zip(once, twice, strict=True):
+        ratio = 1 if first == second else second // first if first and second % first == 0 else 0
+        if ratio not in _BY_RATIO:
+            return None
+        found.append((first, second, _BY_RATIO[ratio] * first))
+    return found
 
 
-def _quadratic(points: tuple[int, int, int], sizes: tuple[int, ...]) -> _Polynomial:
-    """Coefficients (1, x, x^2) of the parabola through three points, exactly (Newton's divided differences)."""
-    x0, x1, x2 = points
-    y0, y1, y2 = sizes
-    first, second = Fraction(y1 - y0, x1 - x0), Fraction(y2 - y1, x2 - x1)
-    c = (second - first) / (x2 - x0)
-    b = first - c * (x0 + x1)
-    return y0 - first * x0 + c * x0 * x1, b, c
+def _lines(once: list[int], twice: list[int]) -> list[_Sizes] | None:
+    """Convolutions' needs are straight lines: images grow with the batch, weights do not."""
+    if len(once) != len(twice):
+        return None
+    return [(first, second, 2 * second - first) for first, second in zip(once, twice, strict=True)]

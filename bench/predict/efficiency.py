@@ -56,14 +56,14 @@ FULL_RATE_TENSOR_CORES = 1.3
 TILE_FILL_SECONDS = 1.6e-6
 """Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic.
 
-An estimate, chosen with BERT-base's published steps on an A100 in view (tests/data/published_training_steps.csv).
+An estimate, chosen with BERT-base's published steps on an A100 in view (bench/published/rows.csv).
 """
 TILE_FLOPS_PER_K = 2 * 128 * 128
 WIDE_MEMORY_BYTES_PER_SECOND = 1.2e12
 HALF_ON_WIDE_MEMORY = 1.25
 """From this bandwidth on (stacked memory), kernels on half-precision data have too few bytes in flight to fill it: how
 many times longer their traffic takes. Set by ResNet-50's published fp16 training on A100 and H100, slower by a quarter
-than its TF32 training would have it (tests/data/published_resnet50_training.csv)."""
+than its TF32 training would have it (bench/published/rows.csv)."""
 KERNEL_FLOOR_SECONDS = 2e-6
 """Shortest kernel on a GPU, from start to end of a small one."""
 FRESH_BYTES = 32 * 2**20

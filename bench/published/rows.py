@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args
 
-Metric = Literal["allocated", "reserved", "device", "seconds"]
+Metric = Literal["allocated", "reserved", "device", "seconds", "runs"]
 METRICS: tuple[str, ...] = get_args(Metric)
 
 
@@ -22,12 +22,20 @@ class PublishedRow:
     settings: dict[str, Any]
     """Fields and options of the recipe."""
     machine: str
+    cuda: str
+    """Version of CUDA, where it is older than 11.7; empty for any other."""
     metric: Metric
-    """`allocated` and `reserved`: torch's peaks; `device`: what nvidia-smi shows; `seconds`: of a step."""
+    """`allocated` and `reserved`: torch's peaks; `device`: what nvidia-smi shows; `seconds`: of a step; `runs`: whether
+    the step ran (1) or ran out of memory (0)."""
     value: float
-    """Bytes or seconds."""
+    """Bytes, seconds, or 0 and 1."""
     framework: str
     source: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Packages that sslbench does not require itself and the row does."""
+        return ("timm", "torchvision") if str(self.settings.get("model", "")).startswith("timm:") else ()
 
 
 @cache
@@ -39,8 +47,12 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 def _row(table: dict[str, str]) -> PublishedRow:
     pairs = (word.split("=", 1) for word in table["settings"].split())
-    settings = {key: int(value) if value.isdigit() else value for key, value in pairs}
+    settings = {key: _setting(value) for key, value in pairs}
     return PublishedRow(**{**table, "settings": settings, "value": float(table["value"])})  # type: ignore[arg-type]
+
+
+def _setting(text: str) -> Any:
+    return {"true": True, "false": False}.get(text, int(text) if text.isdigit() else text)
 
 
 @cache
@@ -50,4 +62,13 @@ def stated_accuracy() -> dict[tuple[str, str], dict[str, float]]:
     return {
         (table.pop("group"), table.pop("metric")): {key: float(value) for key, value in table.items()}
         for table in csv.DictReader(lines)
+    }
+
+
+@cache
+def stated_verdicts() -> dict[str, dict[str, float]]:
+    """What is stated of every group's verdicts: the share that is tight, and the share of the others that is wrong."""
+    lines = files("sslbench.bench.published").joinpath("stated_verdicts.csv").read_text("utf-8").splitlines()
+    return {
+        table["group"]: {name: float(table[name]) for name in ("tight", "wrong")} for table in csv.DictReader(lines)
     }

@@ -73,11 +73,17 @@ class TraceCache:
             "config": _config_digest(recipe),
             "target": target,
             "capability": capability,
+            "threads": _threads() if target == "cpu" else None,
             "versions": {name: _version(name) for name in LIBRARIES},
             "code": _code_stamps(),
         }
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{key}.json"
+
+
+def _threads() -> list[Any]:
+    """What decides on how many threads torch computes, and so what its CPU kernels hold."""
+    return [os.cpu_count(), *(os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))]
 
 
 def _config_digest(recipe: Recipe) -> str:

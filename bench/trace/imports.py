@@ -17,7 +17,8 @@ import torch
 
 _DYNAMO = "torch._dynamo"
 _TRANSFORM = "torch._dynamo._trace_wrapped_higher_order_op"
-_TOGETHER = (_DYNAMO, _TRANSFORM)
+_CONFIG = "torch._dynamo.config"
+_TOGETHER = (_DYNAMO, _TRANSFORM, _CONFIG)
 _SHAPES = "torch.fx.experimental.symbolic_shapes"
 _DECORATORS = ("allow_in_graph", "assume_constant_result", "disable")
 """Of torch._dynamo and torch.compiler: they say how a function is compiled."""
@@ -62,6 +63,7 @@ def eager_only() -> Iterator[None]:
         if name not in sys.modules:
             sys.modules[name] = stand_in = _StandIn(name)
             vars(stand_in).update(has)
+    vars(sys.modules[_DYNAMO])["config"] = sys.modules[_CONFIG]
     try:
         yield
     finally:
@@ -113,6 +115,7 @@ def _equal(left: Any, right: Any) -> bool:
 
 _STAND_INS: dict[str, dict[str, Any]] = {
     _DYNAMO: {"graph_break": _nothing, **dict.fromkeys(_DECORATORS, _as_it_is)},
+    _CONFIG: {"error_on_nested_fx_trace": True},  # checkpointing sets it for a while
     _TRANSFORM: {"TransformGetItemToIndex": _TransformGetItemToIndex},
     # Of numbers, a check and every guard say what they are asked.
     _SHAPES: {
@@ -124,7 +127,15 @@ _STAND_INS: dict[str, dict[str, Any]] = {
         "sym_eq": _equal,
         "sym_or": _some,
         **dict.fromkeys(
-            ("expect_true", "guard_or_false", "guard_or_true", "guard_size_oblivious", "statically_known_true"), bool
+            (
+                "expect_true",
+                "guard_bool",
+                "guard_or_false",
+                "guard_or_true",
+                "guard_size_oblivious",
+                "statically_known_true",
+            ),
+            bool,
         ),
     },
 }
