@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from sslbench.bench.errors import RecipeError
+from sslbench.bench.errors import MeasureError, RecipeError
 from sslbench.bench.factory import factory_parameters, load_factory
 from sslbench.bench.recipe import Recipe, first_problem
 from sslbench.bench.resolve import FIELDS, SIZES
 from sslbench.kernels.catalog import objective_module
+from sslbench.kernels.data.loader import Batches
+from sslbench.kernels.data.source import DataError, Source
 from sslbench.kernels.models import import_model
-from sslbench.kernels.objective import build_inference, build_training, inference_of
+from sslbench.kernels.objective import build_fed, build_inference, build_training, inference_of
 from sslbench.kernels.setup import Inference, Setup
 
 _Result = TypeVar("_Result")
@@ -47,6 +49,25 @@ def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
             its message and line.
     """
     return step_builder(recipe)(device)
+
+
+def build_fed_step(recipe: Recipe, device: torch.device, source: Source) -> tuple[Callable[[], object], Batches]:
+    """The recipe's step on `device`, and its batches: the synthetic one, but real ones while they are `loading`.
+
+    Raises:
+        MeasureError: the files cannot feed this step.
+        RecipeError: as `build_step`.
+    """
+    if recipe.factory:
+        raise MeasureError(f"--{source.kind}: {recipe.name} is a step of one's own, which loads its own input")
+    objective = _objective(recipe)
+    setup, keywords = _arguments(recipe, objective)
+    try:
+        return build_fed(objective, setup(device), source, stage=recipe.stage, **keywords)
+    except DataError as error:
+        raise MeasureError(str(error)) from error
+    except ValueError as error:
+        raise RecipeError(f"recipe {recipe.name}: {error}") from error
 
 
 def inference_module(recipe: Recipe, device: torch.device) -> Inference:

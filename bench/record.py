@@ -5,7 +5,7 @@ Record files hold one record, a JSON array of records, or one record a line.
 """
 
 # Format history; a reader accepts every version up to its own.
-# sslbench.record/1 (0.1.0): first version; `explain` was added later, and is null where it was not asked for.
+# sslbench.record/1 (0.1.0): first version; `explain` and `data` were added later, and are null where not asked for.
 
 import json
 from collections.abc import Sequence
@@ -98,6 +98,28 @@ class Work(_Part):
     bytes_written: int | None = None
     operators: int | None = None
     parameters: int | None = None
+
+
+class Data(_Part):
+    """A step fed with real input, beside `time`, which has the same step on synthetic input."""
+
+    kind: Literal["images", "text"]
+    source: str
+    """The folder or file, as it was given."""
+    items: int
+    """Files, or stretches of text, in it."""
+    workers: int
+    """Processes that load; 0: the one that runs the step."""
+    loader_samples_per_second: float
+    """What the loader gives by itself, without the model."""
+    step_seconds: float
+    """Mean of the steps that it fed."""
+    samples_per_second: float
+    """Of these steps."""
+    samples_seconds: list[float] = []
+    """Every such step, in order."""
+    limit: Literal["loader", "model"]
+    """Which of the two by itself is slower."""
 
 
 class Timeline(_Part):
@@ -193,6 +215,8 @@ class Record(BaseModel):
     time: Time = Time()
     energy: Energy = Energy()
     work: Work = Work()
+    data: Data | None = None
+    """Measurements: real input, where files were given."""
     verdict: Verdict | None = None
     probability_fits: float | None = Field(default=None, ge=0, le=1)
     max_batch_size: int | None = None

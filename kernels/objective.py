@@ -8,10 +8,15 @@ sizes and hyper-parameters:
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import torch
+from torch import nn
+
+from sslbench.kernels.data.loader import Batches, make_batches
+from sslbench.kernels.data.source import Source
 from sslbench.kernels.optimizers import make_optimizer
 from sslbench.kernels.setup import Inference, Setup, Training
 from sslbench.kernels.step import Step, inference_step, training_step
@@ -26,8 +31,13 @@ def build_training(objective: ModuleType, setup: Setup, **keywords: Any) -> Step
     return assemble(objective.train(setup, **_taken(objective.train, keywords)), setup)
 
 
-def assemble(training: Training, setup: Setup) -> Step:
-    """The step of a built objective: its loss on its synthetic batch, `setup.accumulation` times, then the update.
+def assemble(training: Training, setup: Setup, batches: Iterator[tuple[torch.Tensor, ...]] | None = None) -> Step:
+    """The step of a built objective: its loss on a batch, `setup.accumulation` times, then the update.
+
+    Args:
+        training: the built objective.
+        setup: how it is run.
+        batches: of which each pass takes the next; None: the synthetic batch, always the same.
 
     Raises:
         ValueError: nothing of the network can be trained, or there is no such optimizer.
@@ -40,7 +50,7 @@ def assemble(training: Training, setup: Setup) -> Step:
         momentum=training.momentum,
     )
     return training_step(
-        lambda: training.loss(*training.inputs),
+        lambda: training.loss(*(training.inputs if batches is None else next(batches))),
         optimizer,
         device=setup.device,
         precision=setup.precision,
@@ -58,13 +68,41 @@ def build_inference(objective: ModuleType, setup: Setup, **keywords: Any) -> Ste
         ValueError: as `build_training`.
     """
     module, inputs = inference_of(objective, setup, **keywords)
-    return inference_step(module, inputs, device=setup.device, precision=setup.precision, weights=setup.weights)
+    return _inference(module, inputs, setup)
+
+
+def build_fed(
+    objective: ModuleType, setup: Setup, source: Source, *, stage: str, **keywords: Any
+) -> tuple[Step, Batches]:
+    """An objective's step, and the batches that it takes: while they are `loading` it is fed from files.
+
+    Raises:
+        ValueError: as `build_training`; a `DataError` if the files cannot feed it.
+    """
+    if stage == "infer":
+        module, inputs = inference_of(objective, setup, **keywords)
+        batches = make_batches(inputs, setup, source, ())
+        return _inference(module, inputs, setup, batches), batches
+    training = objective.train(setup, **_taken(objective.train, keywords))
+    batches = make_batches(training.inputs, setup, source, training.augmentations)
+    return assemble(training, setup, batches), batches
 
 
 def inference_of(objective: ModuleType, setup: Setup, **keywords: Any) -> Inference:
     """The objective's module and inputs for inference."""
     result: Inference = objective.inference(setup, **_taken(objective.inference, keywords))
     return result
+
+
+def _inference(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    setup: Setup,
+    batches: Iterator[tuple[torch.Tensor, ...]] | None = None,
+) -> Step:
+    return inference_step(
+        module, inputs, device=setup.device, precision=setup.precision, weights=setup.weights, batches=batches
+    )
 
 
 def _taken(function: Callable[..., Any], keywords: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from sslbench.kernels.data.augmentation import Augmentation
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
@@ -75,6 +77,8 @@ class Training:
     """Run on the gradients of the whole step, unscaled, before every optimizer update: clipping, a layer held fixed."""
     after_update: Callable[[], None] | None = None
     """Run after every optimizer update, without gradients: the EMA of a teacher, a queue, a centre."""
+    augmentations: tuple[Augmentation, ...] = ()
+    """Of real images in place of the synthetic ones; see `sslbench.kernels.data.augmentation`."""
 
 
 Inference = tuple[nn.Module, tuple[torch.Tensor, ...]]

@@ -64,9 +64,23 @@ def training_step(
 
 
 def inference_step(
-    module: nn.Module, inputs: tuple[torch.Tensor, ...], *, device: torch.device, precision: str, weights: str
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    *,
+    device: torch.device,
+    precision: str,
+    weights: str,
+    batches: Iterator[tuple[torch.Tensor, ...]] | None = None,
 ) -> Step:
     """One forward batch as a function without arguments, which returns the module's output.
+
+    Args:
+        module: gives one tensor.
+        inputs: its positional inputs.
+        device: where it lies.
+        precision: as in `training_step`.
+        weights: as in `training_step`.
+        batches: of which each step takes the next in place of `inputs`.
 
     Raises:
         ValueError: see `check_precision`.
@@ -75,7 +89,7 @@ def inference_step(
 
     def step() -> torch.Tensor:
         with torch.inference_mode(), float32_math(precision), autocast(device, precision, weights):
-            output: torch.Tensor = module(*inputs)
+            output: torch.Tensor = module(*(inputs if batches is None else next(batches)))
         return output
 
     return step

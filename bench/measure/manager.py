@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 
 from sslbench.bench.errors import MeasureError
@@ -11,10 +12,11 @@ from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.gpu import first_visible_gpu
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
 from sslbench.bench.measure.process import run_worker
-from sslbench.bench.measure.recording import make_record
+from sslbench.bench.measure.recording import make_record, with_data
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Record
+from sslbench.kernels.data.source import Source
 
 Progress = Callable[[int, int], None]
 
@@ -30,6 +32,7 @@ def measure(
     warmup: int = 3,
     max_seconds: float = 60.0,
     timeout: float = 900.0,
+    source: Source | None = None,
     command: Sequence[str],
     progress: Progress | None = None,
 ) -> Record:
@@ -42,6 +45,7 @@ def measure(
         warmup: steps before them, at least 2.
         max_seconds: no further step is begun after this long in warm-up and timed steps; at least one is timed.
         timeout: seconds after which everything is killed.
+        source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
         command: the sslbench arguments that make the record again.
         progress: told how many of how many warm-up and timed steps are done.
 
@@ -51,6 +55,7 @@ def measure(
     """
     _check(recipe, backend, steps, warmup)
     _check_spans(max_seconds, timeout)
+    _check_source(source, backend)
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
@@ -62,11 +67,15 @@ def measure(
         warmup=warmup,
         max_seconds=max_seconds,
         gpu_uuid=gpu.uuid if gpu else "",
+        source=asdict(source) if source else {},
     )
     with _folder(backend) as folder:
         outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, timeout, progress)
     ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
-    return make_record(outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command)
+    record = make_record(
+        outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command
+    )
+    return record if source is None else with_data(record, outcome, source)
 
 
 def _check(recipe: Recipe, backend: Backend, steps: int, warmup: int) -> None:
@@ -84,6 +93,15 @@ def _check_spans(max_seconds: float, timeout: float) -> None:
     for option, seconds in (("--max-seconds", max_seconds), ("--timeout", timeout)):
         if not seconds > 0:  # also where it is not a number
             raise MeasureError(f"{option}: more than 0 seconds, got {seconds:g}")
+
+
+def _check_source(source: Source | None, backend: Backend) -> None:
+    if source is None:
+        return
+    if backend.startswith("onnx"):
+        raise MeasureError(f"--{source.kind}: {backend} runs on synthetic input only: use a torch backend")
+    if source.workers < 0:
+        raise MeasureError(f"--workers: at least 0, got {source.workers}")
 
 
 @contextmanager
@@ -107,7 +125,7 @@ def _tasks(backend: Backend) -> tuple[Task, ...]:
 def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: Progress | None) -> Outcome:
     """One worker after the other, each fresh; the outcome of the last."""
     deadline = time.monotonic() + timeout
-    total = specs[-1].warmup + specs[-1].steps
+    total = (specs[-1].warmup + specs[-1].steps) * (2 if specs[-1].source else 1)
 
     def on_phase(name: str, pid: int) -> None:
         if name == MEMORY_PHASE:

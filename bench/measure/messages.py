@@ -14,7 +14,18 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Phase = Literal["import", "build", "export", "verify", "warm-up", "timed steps", "memory pass", "tensor count"]
+Phase = Literal[
+    "import",
+    "build",
+    "export",
+    "verify",
+    "warm-up",
+    "timed steps",
+    "memory pass",
+    "loader alone",
+    "steps fed by the loader",
+    "tensor count",
+]
 MEMORY_PHASE: Phase = "memory pass"
 Task = Literal["torch", "onnx-export", "onnx-run"]
 
@@ -35,6 +46,8 @@ class Spec:
     """Where the exported model, its inputs and its outputs are."""
     gpu_uuid: str = ""
     """NVML's identity of the card, for its energy counter."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """Fields of the `Source` of real input; empty: synthetic input alone."""
 
     def to_line(self) -> str:
         """As one line of JSON."""
@@ -57,6 +70,12 @@ class Outcome:
     peak_reserved_bytes: int | None = None
     joules_per_step: float | None = None
     energy_source: str | None = None
+    items: int | None = None
+    """Files, or stretches of text, of real input."""
+    loader_samples_per_second: float | None = None
+    """Of real input, without the model."""
+    fed_samples_seconds: list[float] = field(default_factory=list)
+    """Every timed step that was fed by the loader."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Why a field of the record is null, by its dotted path."""
     warnings: list[str] = field(default_factory=list)

@@ -9,9 +9,10 @@ from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
 from sslbench.bench.measure.timing import drift, median_interval
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Energy, Memory, Record, Time
+from sslbench.bench.record import Backend, Data, Energy, Memory, Record, Time
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import describe_here
+from sslbench.kernels.data.source import Source
 
 _FEWEST_SAMPLES = 5  # fewer give no 90 % interval of the median
 _NEVER_MEASURED = {
@@ -62,6 +63,29 @@ def make_record(
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
         warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu)],
     )
+
+
+def with_data(record: Record, outcome: Outcome, source: Source) -> Record:
+    """The record with what real input showed.
+
+    Loading processes end several batches at a time, so fed steps come in bursts: what one costs is their mean.
+    """
+    rate, batch = outcome.loader_samples_per_second, record.recipe.batch_size
+    step_s = record.time.step_seconds
+    assert rate and batch and step_s and outcome.items  # noqa: S101 - a worker with a source measures them
+    fed_s = statistics.fmean(outcome.fed_samples_seconds)
+    data = Data(
+        kind=source.kind,
+        source=source.path,
+        items=outcome.items,
+        workers=source.workers,
+        loader_samples_per_second=rate,
+        step_seconds=fed_s,
+        samples_per_second=batch / fed_s,
+        samples_seconds=outcome.fed_samples_seconds,
+        limit="loader" if rate < batch / step_s else "model",
+    )
+    return record.model_copy(update={"data": data})
 
 
 def _cpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:

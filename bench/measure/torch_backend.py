@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from sslbench.bench.build import build_step, factory_defaults
+from sslbench.bench.build import build_fed_step, build_step, factory_defaults
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.loading import measure_loading
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
@@ -16,6 +17,8 @@ from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.tensor_count import peak_tensor_bytes
 from sslbench.bench.measure.timing import HostClock, Step
 from sslbench.bench.recipe import Recipe
+from sslbench.kernels.data.loader import Batches
+from sslbench.kernels.data.source import Source
 
 
 class CudaClock:
@@ -64,25 +67,36 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     outcome = Outcome(recipe=recipe.model_dump(), threads=torch.get_num_threads(), baseline_bytes=resident_bytes())
     reporter.phase("build")
     began = time.monotonic()
-    step = build_step(recipe, device)
+    step, batches = _build(recipe, device, spec)
     build_seconds = time.monotonic() - began
     mark = HighWaterMark()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    measure_steps(step, HostClock() if device.type == "cpu" else CudaClock(), spec, reporter, outcome)
+    clock = HostClock if device.type == "cpu" else CudaClock
+    measure_steps(step, clock(), spec, reporter, outcome)
     memory_pass(step, reporter)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         outcome.peak_allocated_bytes = torch.cuda.max_memory_allocated(device)
         outcome.peak_reserved_bytes = torch.cuda.max_memory_reserved(device)
+    else:
+        outcome.peak_resident_bytes = mark.read()
+        outcome.unknown["memory.peak_reserved_bytes"] = "torch's CPU allocator reserves nothing ahead"
+    if batches is not None:
+        measure_loading(step, batches, clock=clock(), spec=spec, reporter=reporter, outcome=outcome)
+    if device.type == "cuda":
         return outcome
-    outcome.peak_resident_bytes = mark.read()
-    outcome.unknown["memory.peak_reserved_bytes"] = "torch's CPU allocator reserves nothing ahead"
-    del step
+    del step, batches
     gc.collect()
     expected_seconds = build_seconds + 3 * max(outcome.samples_seconds)
     _count_tensors(recipe, expected_seconds, spec, reporter, outcome)
     return outcome
+
+
+def _build(recipe: Recipe, device: torch.device, spec: Spec) -> tuple[Step, Batches | None]:
+    if not spec.source:
+        return build_step(recipe, device), None
+    return build_fed_step(recipe, device, Source(**spec.source))
 
 
 def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter: Reporter, outcome: Outcome) -> None:

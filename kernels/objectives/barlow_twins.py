@@ -14,6 +14,7 @@ Shapes: N images in each of two views, C channels, S pixels, F features, D proje
 import torch
 from torch import nn
 
+from sslbench.kernels.data.augmentation import BYOL
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
 from sslbench.kernels.losses.decorrelation import off_diagonal
@@ -58,6 +59,7 @@ def train(
         loss=loss,
         learning_rate=0.2 * setup.samples / 256,
         weight_decay=1e-6,
+        augmentations=BYOL,
     )
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from sslbench.kernels.beit_encoder import beit, beit_features
 from sslbench.kernels.clipping import check_clip
+from sslbench.kernels.data.augmentation import BEIT
 from sslbench.kernels.dvae import PIXELS, VOCABULARY, DiscreteVaeEncoder
 from sslbench.kernels.encoders import fit_image_size, laid_out, synthetic_images
 from sslbench.kernels.image_masking import blockwise_positions, hidden_count
@@ -82,6 +83,7 @@ def train(
         learning_rate=1.5e-3,
         weight_decay=0.05,
         before_update=clip if clip_gradient else None,
+        augmentations=BEIT,
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import BYOL
 from sslbench.kernels.ema import Ema, frozen_copy
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
@@ -57,6 +58,7 @@ def train(
         learning_rate=0.2 * setup.samples / 256,
         weight_decay=1.5e-6,
         after_update=target.update,
+        augmentations=BYOL,
     )
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import CLIP
 from sslbench.kernels.encoders import fit_image_size, laid_out, synthetic_images
 from sslbench.kernels.models import base_class, checkpoint_activations, constructing, create, model_config
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -70,6 +71,7 @@ def train(setup: Setup, *, image_size: int, seq_len: int = 77, loss: Loss = "sof
         learning_rate=5e-4 if loss == "softmax" else 1e-3,
         weight_decay=0.2 if loss == "softmax" else 1e-4,
         after_update=clip_scale if loss == "softmax" else None,
+        augmentations=CLIP,
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from sslbench.kernels.clipping import check_clip, clip_each
+from sslbench.kernels.data.augmentation import DINO
 from sslbench.kernels.dino_head import DinoHead
 from sslbench.kernels.ema import Ema, frozen_copy
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
@@ -101,6 +102,7 @@ def train(
         weight_decay=0.04,
         before_update=before_update,
         after_update=teacher.update,
+        augmentations=DINO,
     )
 
 

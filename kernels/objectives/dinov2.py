@@ -25,6 +25,7 @@ from torch import nn
 
 from sslbench.kernels.block_masks import mask_counts
 from sslbench.kernels.clipping import check_clip
+from sslbench.kernels.data.augmentation import DINOV2
 from sslbench.kernels.dino_head import DinoHead
 from sslbench.kernels.dinov2_network import DinoV2Network, Outputs
 from sslbench.kernels.ema import Ema
@@ -147,6 +148,7 @@ def train(
         weight_decay=0.04,
         before_update=before_update,
         after_update=Ema(network.student, network.teacher, momentum).update,
+        augmentations=DINOV2,
     )
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sslbench.kernels.backbones import Modality, Sizes, modality_of
 from sslbench.kernels.classifiers import check_smoothing, classifier, labelled
+from sslbench.kernels.data.augmentation import SUPERVISED
 from sslbench.kernels.setup import Inference, Setup, Training
 
 
@@ -53,6 +54,7 @@ def train(
         loss=loss,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        augmentations=SUPERVISED,
     )
 
 

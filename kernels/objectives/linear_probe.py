@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from sslbench.kernels.backbones import Backbone, Sizes, backbone
 from sslbench.kernels.classifiers import check_classes, synthetic_labels
+from sslbench.kernels.data.augmentation import SUPERVISED
 from sslbench.kernels.models import constructing
 from sslbench.kernels.setup import Inference, Setup, Training
 
@@ -56,6 +57,7 @@ def train(
         inputs=(probed.inputs, synthetic_labels(setup, classes)),
         loss=loss,
         learning_rate=0.1 * setup.samples / 256,
+        augmentations=SUPERVISED,
     )
 
 

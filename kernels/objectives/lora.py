@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from sslbench.kernels.backbones import Sizes
 from sslbench.kernels.classifiers import Classifier, check_smoothing, classifier, labelled
+from sslbench.kernels.data.augmentation import SUPERVISED
 from sslbench.kernels.models import constructing
 from sslbench.kernels.objectives import finetune
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -96,7 +97,12 @@ def train(
         return functional.cross_entropy(network(samples), labels_N, label_smoothing=smoothing)
 
     return Training(
-        network=network, inputs=labelled(setup, sizes, classes=classes), loss=loss, learning_rate=5e-4, weight_decay=0.0
+        network=network,
+        inputs=labelled(setup, sizes, classes=classes),
+        loss=loss,
+        learning_rate=5e-4,
+        weight_decay=0.0,
+        augmentations=SUPERVISED,
     )
 
 

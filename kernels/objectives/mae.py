@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers import ViTConfig, ViTMAEConfig
 
+from sslbench.kernels.data.augmentation import MAE
 from sslbench.kernels.encoders import ImageEncoder, fit_image_size, laid_out, synthetic_images
 from sslbench.kernels.models import checkpoint_activations, constructing, create, model_config
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -83,6 +84,7 @@ def train(
         loss=loss,
         learning_rate=1.5e-4 * setup.samples / 256,
         weight_decay=0.05,
+        augmentations=MAE,
     )
 
 

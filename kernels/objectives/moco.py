@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import BYOL, MOCO_V2
 from sslbench.kernels.ema import Ema, frozen_copy
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
@@ -137,6 +138,7 @@ def _train_v2(
         learning_rate=0.03 * setup.samples / 256,
         weight_decay=1e-4,
         after_update=Ema(network.query_encoder, network.key_encoder, momentum).update,
+        augmentations=MOCO_V2,
     )
 
 
@@ -163,6 +165,7 @@ def _train_v3(
         learning_rate=(1.5e-4 if is_vit else 0.3) * setup.samples / 256,
         weight_decay=0.1 if is_vit else 1e-6,
         after_update=Ema(network.query_encoder, network.key_encoder, momentum).update,
+        augmentations=BYOL,
     )
 
 

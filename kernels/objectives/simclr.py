@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import SIMCLR
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out, synthetic_images
 from sslbench.kernels.models import constructing
 from sslbench.kernels.setup import Inference, Setup, Training
@@ -42,6 +43,7 @@ def train(setup: Setup, *, image_size: int, temperature: float = 0.1, projection
         loss=loss,
         learning_rate=0.3 * setup.samples / 256,
         weight_decay=1e-6,
+        augmentations=SIMCLR,
     )
 
 

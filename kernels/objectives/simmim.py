@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from sslbench.kernels.beit_encoder import beit, beit_features
 from sslbench.kernels.clipping import check_clip
+from sslbench.kernels.data.augmentation import SIMMIM
 from sslbench.kernels.encoders import feature_size, fit_image_size, image_encoder, laid_out, synthetic_images
 from sslbench.kernels.image_masking import random_mask
 from sslbench.kernels.models import base_class, checkpoint_activations, constructing, create, model_config
@@ -76,6 +77,7 @@ def train(
         learning_rate=2e-4 * setup.samples / 512,
         weight_decay=0.05,
         before_update=clip if clip_gradient else None,
+        augmentations=SIMMIM,
     )
 
 

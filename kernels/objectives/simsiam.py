@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import MOCO_V2
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
 from sslbench.kernels.models import constructing
@@ -50,6 +51,7 @@ def train(setup: Setup, *, image_size: int, projection_dim: int = 2048, predicti
         loss=loss,
         learning_rate=0.05 * setup.samples / 256,
         weight_decay=1e-4,
+        augmentations=MOCO_V2,
     )
 
 

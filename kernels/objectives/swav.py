@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import SWAV
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
 from sslbench.kernels.losses.self_distillation import dino_loss
@@ -92,6 +93,7 @@ def train(
         loss=loss,
         learning_rate=4.8 * setup.samples / 4096,
         weight_decay=1e-6,
+        augmentations=SWAV,
     )
 
 

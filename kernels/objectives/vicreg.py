@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslbench.kernels.data.augmentation import BYOL
 from sslbench.kernels.encoders import ImageEncoder, image_encoder, laid_out
 from sslbench.kernels.heads import mlp_head
 from sslbench.kernels.losses.decorrelation import off_diagonal
@@ -63,6 +64,7 @@ def train(
         loss=loss,
         learning_rate=0.2 * setup.samples / 256,
         weight_decay=1e-6,
+        augmentations=BYOL,
     )
 
 

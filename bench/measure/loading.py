@@ -1,0 +1,63 @@
+"""Real input, measured apart: what the loader gives by itself, and the step that it feeds. Part of the worker."""
+
+import gc
+import time
+
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.reporter import Reporter
+from sslbench.bench.measure.timing import Clock, Step, time_steps, warm_up
+from sslbench.kernels.data.loader import Batches
+from sslbench.kernels.data.source import DataError
+
+
+def measure_loading(
+    step: Step, batches: Batches, *, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome
+) -> None:
+    """Time the loader alone, then steps on its batches, each with processes of its own; both go into the outcome.
+
+    Args:
+        step: takes its input from `batches`.
+        batches: of the step.
+        clock: has timed nothing yet.
+        spec: how many steps, and for how long.
+        reporter: told of both phases.
+        outcome: where the figures go.
+
+    Raises:
+        MeasureError: a file cannot be read.
+    """
+    done = spec.warmup + spec.steps  # of the steps with synthetic input
+    try:
+        reporter.phase("loader alone")
+        outcome.items = batches.items
+        outcome.loader_samples_per_second = loader_rate(batches, steps=spec.steps, max_seconds=spec.max_seconds)
+        reporter.phase("steps fed by the loader")
+        with batches.loading():
+            until = time.monotonic() + spec.max_seconds
+            warm_up(step, spec.warmup, lambda warm: reporter.step(done + warm))
+            clock.wait()
+            fed = done + spec.warmup
+            time_steps(step, clock, steps=spec.steps, until=until, on_step=lambda timed: reporter.step(fed + timed))
+            outcome.fed_samples_seconds = clock.samples_seconds()
+    except DataError as error:
+        raise MeasureError(str(error)) from error
+
+
+def loader_rate(batches: Batches, *, steps: int, max_seconds: float) -> float:
+    """Samples a second that the loader gives to somebody who only waits for them.
+
+    Its processes end their batches together, so whole rounds are timed, one batch of each; the first, in which they
+    start, is not. At least one round is timed, and rounds begin until there are `steps` batches or the time is over.
+    """
+    round_ = max(1, batches.workers)
+    with batches.loading():
+        for _ in range(round_):
+            batches.load()
+        gc.collect()
+        began, count = time.monotonic(), 0
+        while count == 0 or (count < steps and time.monotonic() - began < max_seconds):
+            for _ in range(round_):
+                batches.load()
+            count += round_
+        return count * batches.batch_size / (time.monotonic() - began)
