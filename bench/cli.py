@@ -65,8 +65,20 @@ def cli(debug: bool) -> None:
     """
 
 
-def main() -> None:
-    """Entry point of the `sslbench` script."""
+def run() -> NoReturn:
+    """Entry point of the `sslbench` script: `main`, after which the process ends at once."""
+    try:
+        main()
+    except SystemExit as leaving:
+        _leave(leaving.code if isinstance(leaving.code, int) else 0)
+
+
+def main() -> NoReturn:
+    """The command line of this process.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
     try:
         result = cli.main(prog_name="sslbench", standalone_mode=False)  # an exit code where a command called ctx.exit
     except click.ClickException as error:
@@ -80,7 +92,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("sslbench: interrupted", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)
-    _leave(result if isinstance(result, int) else 0)
+    sys.exit(result if isinstance(result, int) else 0)
 
 
 def _drop_output() -> None:

@@ -14,7 +14,7 @@ HEAVY = ("torch", "transformers", "onnxruntime", "jinja2")
 
 def sslbench(*arguments, **options):
     """The command in a process of its own."""
-    command = [sys.executable, "-c", "from sslbench.bench.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from sslbench.bench.cli import run; run()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -23,8 +23,8 @@ def imported(*arguments):
     code = (
         "import atexit, json, sys\n"
         "atexit.register(lambda: print(json.dumps(sorted(name for name in sys.modules if '.' not in name))))\n"
-        "from sslbench.bench.cli import main\n"
-        "main()"
+        "from sslbench.bench.cli import run\n"
+        "run()"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -91,7 +91,7 @@ def test_ctrl_c_is_one_line_and_exit_code_2(monkeypatch, capsys):
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error():
-    command = [sys.executable, "-c", "from sslbench.bench.cli import main; main()", "machines"]
+    command = [sys.executable, "-c", "from sslbench.bench.cli import run; run()", "machines"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         errors = process.stderr.read()
@@ -112,6 +112,6 @@ def test_errors_of_several_lines_become_one(monkeypatch, capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, a file on a full disk")
 def test_a_full_disk_is_one_line():
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-c", "from sslbench.bench.cli import main; main()", "recipes", "--format", "json"]
+        command = [sys.executable, "-c", "from sslbench.bench.cli import run; run()", "recipes", "--format", "json"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "sslbench: the answer cannot be printed: No space left on device\n")
