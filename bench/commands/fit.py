@@ -47,6 +47,13 @@ def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Profile, GPU name, TOML file or `here`; repeat to compare.  [default: here]",
 )
 @click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx-cpu"]),
+    default="torch",
+    show_default=True,
+    help="What runs the step: PyTorch, or ONNX Runtime on a CPU (inference).",
+)
+@click.option(
     "--gpu-memory", callback=memory_size, metavar="SIZE", help="Memory of the device, instead of the profile's."
 )
 @click.option("--cuda", metavar="VERSION", help="CUDA of the PyTorch there, where it is older than 11.7.")
@@ -57,6 +64,7 @@ def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -
 def command(
     *,
     machines: tuple[str, ...],
+    backend: str,
     gpu_memory: int | None,
     cuda: str | None,
     display: bool,
@@ -73,9 +81,14 @@ def command(
     """
     recipe = resolve_recipe(params["recipe"], changes_from(params))
     found = [find_machine(name, memory_bytes=gpu_memory, cuda=cuda, display=display) for name in machines]
-    cache = TraceCache(None if no_cache else cache_folder())
     arguments = arguments_of(click.get_current_context())
-    records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])
+    if backend == "onnx-cpu":
+        from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports torch
+
+        records = fit_onnx(recipe, found, command=arguments)
+    else:
+        cache = TraceCache(None if no_cache else cache_folder())
+        records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])
     emit(records, format_=format_, output=output)
     click.get_current_context().exit(exit_code(records))
 
