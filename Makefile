@@ -6,12 +6,12 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel package clean
+.PHONY: help demo test check lint types imports wheel package accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
 	@echo 'make test    run the tests'
-	@echo 'make check   lint, types, import rules, packaging'
+	@echo 'make check   lint, types, import rules, packaging, accuracy against published measurements'
 	@echo 'make clean   delete what the others made, .venv too'
 
 demo: $(VENV)/.installed
@@ -20,11 +20,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/pytest
 
-check: lint imports types package
+check: lint imports types package accuracy
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+accuracy: $(VENV)/.installed-check
+	$(BIN)/sslbench validate
 
 imports: $(VENV)/.installed-check
 	$(BIN)/lint-imports

@@ -36,7 +36,7 @@ def as_table(
 def accuracy_markdown(errors: Sequence[Accuracy], decided: Sequence[Verdicts], rows: Sequence[Comparison]) -> str:
     """Tables of the groups' errors and verdicts, and one of the rows if any are given."""
     tables = [table(header, lines) for header, lines, _ in _tables(errors, decided, rows)]
-    return "\n".join(tables)
+    return "\n\n".join(text.rstrip("\n") for text in tables) + "\n"
 
 
 def print_accuracy(errors: Sequence[Accuracy], decided: Sequence[Verdicts], rows: Sequence[Comparison]) -> None:
