@@ -71,8 +71,10 @@ def _measurements(report: Report) -> Iterator[str]:
     if not report.measurements:
         return
     yield "### Measured"
+    loaded = any(view.loader for view in report.measurements)
+    header = ("Recipe", "Machine", "Step time", "", "Throughput", "Memory", "Energy")
     yield table(
-        ("Recipe", "Machine", "Step time", "", "Throughput", "Memory", "Energy"),
+        (*header, "Loader") if loaded else header,
         (
             (
                 _recipe(view.recipe),
@@ -81,6 +83,7 @@ def _measurements(report: Report) -> Iterator[str]:
                 escape(", ".join(filter(None, (view.step_basis, view.spread)))),
                 *map(escape, (view.throughput, view.memory)),
                 escape(f"{view.energy} ({view.energy_basis})" if view.energy_basis else view.energy),
+                *([escape(", ".join(filter(None, (view.loader, view.loader_basis))))] if loaded else []),
             )
             for view in report.measurements
         ),

@@ -117,6 +117,7 @@ def _measurement(view: MeasurementView) -> RenderableType:
         ("throughput", view.throughput),
         ("memory", ", ".join(filter(None, (view.memory, view.memory_basis)))),
         ("energy", ", ".join(filter(None, (view.energy, view.energy_basis)))),
+        ("loader", ", ".join(filter(None, (view.loader, view.loader_basis)))),
     ]
     on = Text.assemble("measured on ", (view.machine, "bold"), f", {view.backend}")
     return Group(_heading(view.recipe), on, Text(), _facts(rows))

@@ -85,6 +85,9 @@ class MeasurementView:
     memory_basis: str
     energy: str
     energy_basis: str
+    loader: str
+    """How fast real input comes, and whether it is the limit; empty where there was none."""
+    loader_basis: str
     plot: DotPlot | None
     bar: MemoryBar | None
     warnings: tuple[str, ...]
@@ -135,6 +138,8 @@ def measurement_view(record: Record) -> MeasurementView:
         memory_basis=basis,
         energy=_energy(record),
         energy_basis=_energy_basis(record),
+        loader=_loader(record),
+        loader_basis=_loader_basis(record),
         plot=dot_plot(samples),
         bar=memory_bar(record.memory) if record.memory.breakdown else None,
         warnings=_warnings(record),
@@ -226,6 +231,20 @@ def _energy_basis(record: Record) -> str:
     if record.energy.joules_per_step is None:
         return unknown_reason(record, "energy.joules_per_step")
     return plain(record.energy.source or "", LABEL_LENGTH)
+
+
+def _loader(record: Record) -> str:
+    data = record.data
+    if data is None:
+        return ""
+    rate = format_rate(data.loader_samples_per_second, sample_unit(record.recipe))
+    workers = f"{data.workers:,} worker{'' if data.workers == 1 else 's'}" if data.workers else "no worker of its own"
+    other = "model" if data.limit == "loader" else "loader"
+    return f"{rate} with {workers}: the {data.limit} is the limit, not the {other}"
+
+
+def _loader_basis(record: Record) -> str:
+    return f"fed by it a step takes {format_seconds(record.data.step_seconds)} on average" if record.data else ""
 
 
 def _work(record: Record) -> str:

@@ -11,7 +11,8 @@ from sslbench.bench.commands.options import list_format
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import resolve_recipe
-from sslbench.kernels.catalog import recipe_tables, recipe_texts
+from sslbench.kernels.catalog import recipe_tables, recipe_texts, recipe_work
+from sslbench.reports.units import format_count, format_si
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -61,7 +62,7 @@ def _matches(table: dict[str, Any], text: str) -> bool:
 def _print_recipes(names: Iterable[str], output_format: str) -> None:
     recipes = [resolve_recipe(name, {}) for name in names]
     if output_format == "json":
-        print_json([_table(recipe) for recipe in recipes])
+        print_json([_table(recipe) | {"work": recipe_work()[recipe.name]._asdict()} for recipe in recipes])
     else:
         _print_table(recipes)
 
@@ -82,20 +83,30 @@ def _print_table(recipes: list[Recipe]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("name", "objective", "model", "stage", "batch", "input", "optimizer", "paper"):
-        table.add_column(heading, no_wrap=heading == "name", justify="right" if heading == "batch" else "left")
+    for heading in ("name", "objective", "model"):
+        table.add_column(heading, no_wrap=heading == "name")
+    for heading in ("parameters", "FLOPs a sample", "batch"):
+        table.add_column(heading, justify="right")
+    table.add_column("sample")
+    table.add_column("paper")
     for recipe in recipes:
-        size = f"{recipe.seq_len} tokens" if recipe.seq_len else f"{recipe.image_size} px"
+        work = recipe_work()[recipe.name]
         table.add_row(
             recipe.name,
             recipe.objective,
             recipe.model,
-            recipe.stage,
+            format_count(work.parameters),
+            format_si(work.flops_per_sample, "FLOP"),
             str(recipe.batch_size),
-            size,
-            recipe.optimizer,
+            _sample(recipe),
             recipe.paper.removeprefix("https://"),
         )
     # In a pipe there is no width to fit: lines stay whole, for grep.
     width = None if sys.stdout.isatty() else 240
     Console(markup=False, highlight=False, emoji=False, width=width).print(table)
+
+
+def _sample(recipe: Recipe) -> str:
+    """How large a sample is."""
+    sizes = ((recipe.image_size, "px"), (recipe.seq_len, "tokens"), (recipe.options.get("seconds"), "s"))
+    return ", ".join(f"{size} {unit}" for size, unit in sizes if size)

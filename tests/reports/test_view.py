@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.record import Memory
+from sslbench.bench.record import Data, Memory
+from sslbench.reports.html import render_html
+from sslbench.reports.markdown import render_markdown
 from sslbench.reports.memory import memory_bar
 from sslbench.reports.report_view import build_report
 from sslbench.reports.samples import MOST_DOTS, dot_plot, middle_half
@@ -161,3 +163,33 @@ def test_plain_text_is_one_visible_line(text):
 
 def test_long_text_is_cut_visibly():
     assert plain("n" * 200, 10) == "n" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("rate", "workers", "limit", "line"),
+    [
+        (10.0, 1, "loader", "10.0 sequences/s with 1 worker: the loader is the limit, not the model"),
+        (2000.0, 4, "model", "2,000 sequences/s with 4 workers: the model is the limit, not the loader"),
+        (500.0, 0, "model", "500 sequences/s with no worker of its own: the model is the limit, not the loader"),
+    ],
+)
+def test_real_input_says_what_the_limit_is(sample, rate, workers, limit, line):
+    record = sample("measurement-cpu")
+    assert (measurement_view(record).loader, measurement_view(record).loader_basis) == ("", "")
+    data = Data(
+        kind="text",
+        source="a.txt",
+        items=3,
+        workers=workers,
+        loader_samples_per_second=rate,
+        step_seconds=0.8,
+        samples_per_second=10.0,
+        limit=limit,
+    )
+    fed = record.model_copy(update={"data": data})
+    view = measurement_view(fed)
+    assert (view.loader, view.loader_basis) == (line, "fed by it a step takes 800 ms on average")
+    assert line in render_html([fed])
+    assert line in render_markdown([fed])
+    assert "| Energy | Loader |" in render_markdown([fed, record])
+    assert "Loader" not in render_html([record]) + render_markdown([record])

@@ -98,3 +98,43 @@ def test_the_command_imports_no_torch():
         "sys.exit(bool({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--images", "nowhere"], "Directory 'nowhere' does not exist"),
+        (["--images", "my_step.py"], "Directory 'my_step.py' is a file"),
+        (["--text", "nowhere"], "Path 'nowhere' does not exist"),
+        (["--images", ".", "--text", "."], "--images and --text: a step takes one of them"),
+        (["--workers", "2"], "--workers goes with --images or --text"),
+        (["--images", ".", "--tokenizer", "my_step.py"], "--tokenizer goes with --text"),
+        (["--images", ".", "--workers", "-1"], "--workers: at least 0, got -1"),
+    ],
+)
+def test_files_that_cannot_feed_a_step_are_one_line(folder, arguments, message):
+    done = run("simclr-resnet18", "--backend", "torch-cpu", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_an_empty_folder_is_named(folder):
+    (folder / "empty").mkdir()
+    done = run("simclr-resnet18", "--backend", "torch-cpu", "--images", "empty")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sslbench: --images empty: holds no image: expected .bmp, ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_answer_says_what_the_limit_is(folder):
+    (folder / "a.txt").write_text("all work and no play makes Jack a dull boy\n" * 50)
+    done = run(
+        *("bert-mini-mlm", "--backend", "torch-cpu", "--text", "a.txt", "--workers", "0", "--seq-len", "16"),
+        *("--steps", "2", "--warmup", "2", "-o", "r.json"),
+    )
+    assert done.returncode == 0
+    assert "sequences/s with no worker of its own: the " in done.stdout
+    record = json.loads((folder / "r.json").read_text())
+    assert {"--text", "a.txt", "--workers", "0"} <= set(record["command"])
+    assert record["data"]["source"] == "a.txt"

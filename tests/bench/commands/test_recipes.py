@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from sslbench.bench.cli import cli
 from sslbench.bench.recipe import parse_recipe
-from sslbench.kernels.catalog import recipe_tables
+from sslbench.kernels.catalog import recipe_tables, recipe_work
 
 
 def run(*arguments):
@@ -21,21 +21,33 @@ def test_the_list_has_every_recipe_on_its_own_line():
     for name, table in recipe_tables().items():
         line = next(line for line in result.stdout.splitlines() if line.split()[:1] == [name])
         assert table["model"] in line
+        assert table["objective"] in line
+        assert f" {table['batch_size']} " in line
         assert table["paper"].removeprefix("https://") in line
+
+
+def test_the_list_says_parameters_work_and_size_of_a_sample():
+    lines = {line.split()[0]: line.split() for line in run().stdout.splitlines() if line.strip()}
+    assert lines["bert-base-mlm"][3:8] == ["110", "million", "369", "GFLOP", "32"]
+    assert lines["clip-vit-b-16"][8:12] == ["224", "px,", "77", "tokens"]
+    assert lines["hubert-base"][8:10] == ["15.6", "s"]
 
 
 def test_the_list_as_json_is_a_list_of_recipes():
     tables = json.loads(run("--format", "json").stdout)
     assert [table["name"] for table in tables] == list(recipe_tables())
-    assert all(parse_recipe(table, where="json").batch_size for table in tables)
+    for table in tables:
+        work = table.pop("work")
+        assert work == recipe_work()[table["name"]]._asdict()
+        assert parse_recipe(table, where="json").batch_size
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("simclr", ["simclr-resnet18", "simclr-resnet50"]),
-        ("RESNET 18", ["simclr-resnet18"]),
-        ("masked laptop", ["bert-mini-mlm"]),
+        ("simclr", ["simclr-resnet18", "simclr-resnet50", "simclr-vit-b-16"]),
+        ("SIMCLR RESNET 18", ["simclr-resnet18"]),
+        ("masked language laptop", ["bert-mini-mlm"]),
     ],
 )
 def test_search_finds_what_holds_every_word(text, names):
