@@ -24,12 +24,14 @@ _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.
 
 def augmented(image: Picture, how: Augmentation, size: int, draw: random.Random) -> Picture:
     """One random view of an RGB image, `size` pixels a side."""
+    if how.jitter_first:
+        image = _jittered(image, how, draw)
     box = crop_box(image.width, image.height, how.scale, draw)
     view = image.resize((size, size), _RESAMPLE[how.resample], box=box)
     if draw.random() < how.flip:
         view = ImageOps.mirror(view)
-    if how.jitter is not None and draw.random() < how.jitter_probability:
-        view = _jittered(view, how.jitter, draw)
+    if not how.jitter_first:
+        view = _jittered(view, how, draw)
     if draw.random() < how.grey:
         view = view.convert("L").convert("RGB")
     if draw.random() < how.blur:
@@ -62,9 +64,11 @@ def crop_box(
     return left, top, left + wide, top + high
 
 
-def _jittered(view: Picture, strength: tuple[float, float, float, float], draw: random.Random) -> Picture:
-    """Brightness, contrast, saturation and hue, in random order."""
-    brightness, contrast, saturation, hue = strength
+def _jittered(view: Picture, how: Augmentation, draw: random.Random) -> Picture:
+    """Brightness, contrast, saturation and hue, in random order; or the view as it was."""
+    if how.jitter is None or draw.random() >= how.jitter_probability:
+        return view
+    brightness, contrast, saturation, hue = how.jitter
 
     def enhance(kind: Callable[[Picture], ImageEnhance._Enhance], most: float) -> Callable[[Picture], Picture]:
         factor = draw.uniform(max(0.0, 1 - most), 1 + most)
@@ -87,5 +91,5 @@ def _jittered(view: Picture, strength: tuple[float, float, float, float], draw: 
 def _turned(view: Picture, turns: float) -> Picture:
     """The hue, turned by a part of the circle."""
     hue, saturation, value = view.convert("HSV").split()
-    shifted = (np.asarray(hue, dtype=np.int16) + round(turns * 255)) % 256
+    shifted = (np.asarray(hue, dtype=np.int16) + int(turns * 255)) % 256
     return Image.merge("HSV", (Image.fromarray(shifted.astype(np.uint8)), saturation, value)).convert("RGB")

@@ -20,6 +20,8 @@ class Augmentation:
     jitter: tuple[float, float, float, float] | None = None
     """Largest change of brightness, contrast and saturation (as factors from 1) and of hue (in turns)."""
     jitter_probability: float = 0.8
+    jitter_first: bool = False
+    """Of the whole image, before it is cut: more pixels to change."""
     grey: float = 0.0
     """Probability of grey."""
     blur: float = 0.0
@@ -66,7 +68,7 @@ DINOV2 = _self_distillation(0.32)
 # https://arxiv.org/abs/2111.06377, Table 8: random resized crops; their scale is that of main_pretrain.py
 MAE = (Augmentation(scale=(0.2, 1)),)
 # beit/datasets.py of https://github.com/microsoft/unilm: the tokenizer sees the same crop in another size
-BEIT = (Augmentation(scale=(0.08, 1), jitter=(0.4, 0.4, 0.4, 0.0), jitter_probability=1.0),)
+BEIT = (Augmentation(scale=(0.08, 1), jitter=(0.4, 0.4, 0.4, 0.0), jitter_probability=1.0, jitter_first=True),)
 # data/data_simmim.py of https://github.com/microsoft/SimMIM
 SIMMIM = (Augmentation(scale=(0.67, 1), resample="bilinear"),)
 # The only one of https://arxiv.org/abs/2103.00020, Section 2.4, is a random square crop; scale of open_clip's code

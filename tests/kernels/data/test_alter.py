@@ -75,6 +75,14 @@ def test_jitter_of_hue_alone_leaves_brightness_and_turns_colours():
     assert tuple(view_of(red, jitter=(0, 0, 0, 0.0))[0, 0]) == (255, 0, 0)
 
 
+def test_jitter_of_the_whole_image_is_that_of_a_crop_that_is_the_whole():
+    flat = Image.new("RGB", (32, 32), (200, 100, 50))
+    jitter = (0.4, 0.4, 0.4, 0.0)
+    first = {tuple(view_of(flat, jitter=jitter, jitter_first=True)[0, 0]) for _ in range(2)}
+    assert len(first) == 1  # from one seed
+    assert first != {(200, 100, 50)}
+
+
 def test_jitter_stays_within_its_factors():
     grey = Image.new("RGB", (40, 40), (100, 100, 100))
     values = {
