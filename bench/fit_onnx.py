@@ -1,17 +1,18 @@
-"""Recipe and machines to predictions of inference in ONNX Runtime on a CPU. Imports torch."""
+"""Recipe and machines to predictions of inference in ONNX Runtime on a CPU."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import MachineError, RecipeError
+from sslbench.bench.predict.onnx_explain import explain_onnx
 from sslbench.bench.predict.onnx_memory import predict_onnx_memory, predict_onnx_time
 from sslbench.bench.predict.prediction import work_of
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
-from sslbench.bench.trace.onnx_graph import OnnxGraph, recipe_graph
 from sslbench.bench.trace.onnx_plan import plan
 from sslbench.bench.trace.onnx_trace import trace_of
+from sslbench.bench.trace.onnx_values import OnnxGraph
 from sslbench.hardware_profiles.schema import Machine
 
 _UNKNOWN = {
@@ -21,13 +22,16 @@ _UNKNOWN = {
 }
 
 
-def fit_onnx(recipe: Recipe, machines: Sequence[Machine], *, command: list[str]) -> list[Record]:
+def fit_onnx(
+    recipe: Recipe, machines: Sequence[Machine], *, command: list[str], explained: bool = False
+) -> list[Record]:
     """Predict a recipe's inference step in ONNX Runtime on each machine's processor.
 
     Args:
         recipe: what is run; its stage is `infer`.
         machines: where.
         command: the sslbench arguments that ask this, for the records.
+        explained: whether the records say what they rest on.
 
     Raises:
         MachineError: a machine computes on a GPU.
@@ -35,8 +39,10 @@ def fit_onnx(recipe: Recipe, machines: Sequence[Machine], *, command: list[str])
         TraceError: the module cannot be exported.
     """
     check(recipe, machines)
+    from sslbench.bench.trace.onnx_graph import recipe_graph  # noqa: PLC0415 - imports torch
+
     graph = recipe_graph(recipe)
-    return [_record(recipe, machine, graph, command) for machine in machines]
+    return [_record(recipe, machine, graph, command, explained=explained) for machine in machines]
 
 
 def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
@@ -62,7 +68,7 @@ def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
             )
 
 
-def _record(recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[str]) -> Record:
+def _record(recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[str], *, explained: bool) -> Record:
     buffers = plan(graph)
     trace = trace_of(graph, buffers, recipe.batch_size)
     predicted = predict_onnx_memory(graph, buffers, trace, machine)
@@ -79,5 +85,6 @@ def _record(recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[st
         work=work_of(trace),
         verdict=predicted.verdict,
         probability_fits=predicted.probability_fits,
+        explain=explain_onnx(trace, machine) if explained else None,
         unknown=_UNKNOWN,
     )

@@ -16,11 +16,12 @@ from sslbench.bench.predict.time import LOG_SIGMA, operator_seconds
 from sslbench.bench.record import Interval, Memory, Time, Verdict
 from sslbench.bench.trace.events import Trace
 from sslbench.bench.trace.lifetimes import find_peak
-from sslbench.bench.trace.onnx_graph import OnnxGraph
 from sslbench.bench.trace.onnx_plan import Buffer
+from sslbench.bench.trace.onnx_values import OnnxGraph
 from sslbench.hardware_profiles.schema import Machine
 
 MIB = 2**20
+SOURCE = "sessions of the recipes in docs/accuracy.md, ONNX Runtime on a CPU"
 
 ONNX_PROCESS_BYTES = int(50.3 * MIB)
 """Resident size of the worker once onnxruntime is imported."""

@@ -12,7 +12,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from sslbench.bench.errors import MeasureError, TraceError
 from sslbench.bench.measure.onnx_backend import MODEL_FILE
 from sslbench.bench.measure.onnx_export import export
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.trace.events import Shape
+from sslbench.bench.trace.onnx_values import Node, OnnxGraph, Value
 
 GIB = 2**30
 COPIES_OF_WEIGHTS = 4
@@ -37,6 +36,8 @@ the runtime's, and the pages of the files."""
 _OPTIMISED_FILE, _EVERY_VALUE_FILE = "optimised.onnx", "every-value.onnx"
 _INLINE_BYTES = 1024
 _ERRORS_ONLY = 3
+_TRACEBACK = "Original traceback:"
+"""What follows it in the exporter's message is a page long."""
 _PACKING = "session.disable_prepacking"
 _WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
 _WEIGHTS_FROM = "session.optimized_model_external_initializers_min_size_in_bytes"
@@ -49,43 +50,6 @@ _SIZES = {
     **{f"{sign}int{bits}": (f"{sign}int{bits}", bits // 8) for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 """Element type and bytes an element, by ONNX Runtime's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One tensor of the graph."""
-
-    dtype: str
-    shape: Shape
-    size: int
-    """Bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One operator of the graph."""
-
-    operator: str
-    """With its domain where that is not ONNX's own: `com.microsoft.SkipLayerNormalization`."""
-    inputs: tuple[str, ...]
-    """Names of values; empty where an optional input is left out."""
-    outputs: tuple[str, ...]
-    attributes: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxGraph:
-    """An optimised graph: operators in the order of execution, with the values that they pass on."""
-
-    nodes: tuple[Node, ...]
-    values: dict[str, Value]
-    """Every value by name: inputs, weights, results."""
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    weights: tuple[str, ...]
-    """Initialisers, folded constants with them."""
-    parameters: int
-    """Parameter elements of the module that was exported, tied ones counted once."""
 
 
 def recipe_graph(recipe: Recipe) -> OnnxGraph:
@@ -104,9 +68,14 @@ def recipe_graph(recipe: Recipe) -> OnnxGraph:
         try:
             export(module, inputs, folder)
         except MeasureError as error:
-            raise TraceError(f"recipe {recipe.name}: {error}") from error
+            cause = str(error).partition(_TRACEBACK)[0].rstrip()
+            raise TraceError(f"recipe {recipe.name}: {cause}{_hint(recipe)}") from error
         del module
         return load_graph(folder, parameters)
+
+
+def _hint(recipe: Recipe) -> str:
+    return ": try --attention eager" if recipe.attention == "sdpa" else ""
 
 
 def _check_room(recipe: Recipe) -> None:
@@ -119,8 +88,8 @@ def _check_room(recipe: Recipe) -> None:
     if COPIES_OF_WEIGHTS * weights > available:
         raise TraceError(
             f"recipe {recipe.name}: exporting to ONNX needs {COPIES_OF_WEIGHTS * weights / GIB:.1f} GiB here for "
-            f"weights of {weights / GIB:.1f} GiB, {available / GIB:.1f} GiB are free: predict it with "
-            "--backend torch-cpu, or on a larger host"
+            f"weights of {weights / GIB:.1f} GiB, {available / GIB:.1f} GiB are free: leave "
+            "--backend onnx-cpu away, or ask on a larger host"
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from sslbench.bench.trace.events import Shape
-from sslbench.bench.trace.onnx_graph import Node, OnnxGraph, Value
+from sslbench.bench.trace.onnx_values import Node, OnnxGraph, Value
 
 ALIASES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 """Operators whose result is their input under another shape."""

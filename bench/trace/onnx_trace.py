@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from math import prod
 
 from sslbench.bench.trace.events import BUILD, FORWARD, Call, OperatorKind, Storage, Trace
-from sslbench.bench.trace.onnx_graph import Node, OnnxGraph, Value
 from sslbench.bench.trace.onnx_plan import ALIASES, Buffer, moments
+from sslbench.bench.trace.onnx_values import Node, OnnxGraph, Value
 
 _CLASSES = {
     "Gemm": "mm",

@@ -1,0 +1,47 @@
+"""What a prediction for ONNX Runtime rests on: as `sslbench.bench.predict.explain`, with its own constants."""
+
+from collections.abc import Iterator
+
+from sslbench.bench.predict import memory, onnx_memory
+from sslbench.bench.predict.constants import constants_used, documented
+from sslbench.bench.predict.explain import at_peak, operator_times, phase_peaks, timeline
+from sslbench.bench.record import ConstantUsed, Explanation
+from sslbench.bench.trace.events import Trace
+from sslbench.hardware_profiles.schema import Machine
+
+_SHARED = "HOST_USABLE"
+"""The only constant of torch's memory that counts here."""
+_FRESH = ("FRESH_BYTES", "FRESH_BYTES_PER_SECOND")
+"""Of the time: the arena keeps what it has, so that no step meets fresh memory."""
+
+
+def explain_onnx(trace: Trace, machine: Machine) -> Explanation:
+    """What the prediction of an ONNX graph's trace on a machine rests on."""
+    operators = operator_times(trace, machine)
+    launched = sum(not kind.is_view for kind in trace.kinds)
+    return Explanation(
+        timeline=timeline(trace),
+        phase_peaks_bytes=phase_peaks(trace),
+        alive_at_peak=at_peak(trace),
+        device_seconds=sum(row.seconds for row in operators),
+        launch_seconds=launched * machine.device.launch_seconds.value,
+        operators=operators,
+        constants=[*_shared(trace, machine), *_own()],
+    )
+
+
+def _shared(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
+    dropped = set(documented(memory)) - {_SHARED} | set(_FRESH)
+    return (constant for constant in constants_used(trace, machine) if constant.name not in dropped)
+
+
+def _own() -> Iterator[ConstantUsed]:
+    for name, text in documented(onnx_memory).items():
+        meaning, _, source = text.partition(". ")
+        yield ConstantUsed(
+            name=name,
+            value=float(getattr(onnx_memory, name)),
+            unit="B" if name.endswith("_BYTES") else "",
+            meaning=meaning.removesuffix("."),
+            source=source.removesuffix(".") or onnx_memory.SOURCE,
+        )
