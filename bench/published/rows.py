@@ -57,8 +57,10 @@ def _setting(text: str) -> Any:
 
 @cache
 def stated_accuracy() -> dict[tuple[str, str], dict[str, float]]:
-    """What is stated of every group and metric: rows, the median, ninth decile and worst of the absolute error, and the
-    share of rows inside their interval."""
+    """What is stated of every group and metric.
+
+    Rows, the median, ninth decile and worst of the absolute error, and the share of rows inside their interval.
+    """
     lines = files("sslbench.bench.published").joinpath("stated.csv").read_text("utf-8").splitlines()
     return {
         (table.pop("group"), table.pop("metric")): {key: float(value) for key, value in table.items()}

@@ -99,7 +99,8 @@ def attention_inference(
 
 def trainer(device: torch.device, *, batch_size: int = 2, seq_len: int = 16) -> Step:
     """GPT-2 in the Trainer of transformers: AdamW, gradients clipped, gradients freed after the update."""
-    network = transformers.GPT2LMHeadModel(transformers.GPT2Config(use_cache=False)).to(device)
+    network: Any = transformers.GPT2LMHeadModel(transformers.GPT2Config(use_cache=False))
+    network.to(device)
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5)
     tokens = torch.zeros((batch_size, seq_len), dtype=torch.long)
@@ -117,7 +118,8 @@ def trainer(device: torch.device, *, batch_size: int = 2, seq_len: int = 16) -> 
 def resnet50(device: torch.device, *, batch_size: int = 128, precision: str = "tf32") -> Step:
     """NVIDIA's ResNet-50 v1.5 training script: 224 px, 1000 classes, SGD with momentum, autocast in fp16 or none."""
     with device:
-        network = transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=1000))
+        config: Any = transformers.ResNetConfig
+        network: Any = transformers.ResNetForImageClassification(config(num_labels=1000))
         images = torch.randn(batch_size, 3, 224, 224)
         classes = torch.zeros(batch_size, dtype=torch.long)
     network.train()
