@@ -34,6 +34,10 @@ def constants_used(trace: Trace, machine: Machine) -> list[ConstantUsed]:
 def _figures(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
     device = machine.device
     yield _figure("memory_bytes", "memory that the driver reports", "B", device.memory_bytes)
+    if device.context_bytes is not None:
+        yield _figure("context_bytes", "context of a process, outside the allocator", "B", device.context_bytes)
+    if device.in_use_bytes is not None:
+        yield _figure("in_use_bytes", "memory that others hold", "B", device.in_use_bytes)
     bandwidth = device.memory_bandwidth_bytes_per_second
     yield _figure("memory_bandwidth_bytes_per_second", "memory bandwidth", "B/s", bandwidth)
     used = {time.peak_flops(kind, classify(kind), device, trace) for kind in trace.kinds if kind.flops}
@@ -68,7 +72,11 @@ def _convolves(trace: Trace, machine: Machine) -> bool:
 
 
 _COUNTS: dict[str, _Applies] = {
-    "CUDA_CONTEXT_": lambda trace, machine: machine.device.kind in ("cuda", "rocm"),
+    "CUDA_CONTEXT_BYTES": lambda trace, machine: machine.device.kind == "cuda" and not machine.device.context_bytes,
+    "CUDA_CONTEXT_SIGMA_": lambda trace, machine: _on_gpu(trace, machine) and not machine.device.context_bytes,
+    "EAGER_CONTEXT_": lambda trace, machine: machine.device.context_bytes is not None,
+    "DESKTOP_": lambda trace, machine: machine.device.in_use_bytes is not None,
+    "ROCM_": lambda trace, machine: machine.device.kind == "rocm",
     "CUDA_USABLE": lambda trace, machine: machine.device.memory_kind == "dedicated",
     "METAL_USABLE": lambda trace, machine: machine.device.memory_kind == "unified",
     "HOST_USABLE": lambda trace, machine: machine.device.memory_kind == "host",

@@ -28,7 +28,7 @@ CUDA_CONTEXT_SIGMA_BYTES = 100 * MIB
 """Spread of the context between cards and steps. Its two figures lie within one and a half of these; PyTorch's
 maintainers name 300 to 400 MB for less work (https://github.com/pytorch/pytorch/issues/107667)."""
 EAGER_CONTEXT_SIGMA_BYTES = 200 * MIB
-"""Spread of the contexts of CUDA before 11.7, from 1343 to 1823 MiB between cards (hardware_profiles/context.py)."""
+"""Spread of the contexts of CUDA before 11.7. 1343 to 1823 MiB on three cards (hardware_profiles/context.py)."""
 DESKTOP_SIGMA_BYTES = 250 * MIB
 """Spread of what a desktop takes of a GPU's memory. An estimate."""
 ROCM_CONTEXT_BYTES = 430 * MIB

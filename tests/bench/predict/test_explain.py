@@ -122,11 +122,13 @@ def test_operators_add_up_to_the_devices_time(bert, machine):
 
 # ---------------------------------------------------------------------- constants
 def test_constants_list_themselves(bert, convolutional):
+    old_with_desktop = find_machine("rtx-3090", cuda="11.3", display=True)
+    machines = [*map(find_machine, MACHINES), find_machine("radeon-rx-7900-xtx"), old_with_desktop]
     everywhere = {
         constant.name
-        for machine in MACHINES
+        for machine in machines
         for trace in (bert, convolutional)
-        for constant in constants_used(trace, find_machine(machine))
+        for constant in constants_used(trace, machine)
     }
     public = {
         name
