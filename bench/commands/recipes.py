@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -12,7 +13,9 @@ from sslbench.bench.commands.output import print_json
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.kernels.catalog import recipe_tables, recipe_texts, recipe_work
-from sslbench.reports.units import format_count, format_si
+from sslbench.reports.units import format_si
+
+_NARROWEST = 140
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -82,27 +85,27 @@ def _print_table(recipes: list[Recipe]) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("name", "objective", "model"):
-        table.add_column(heading, no_wrap=heading == "name")
+        table.add_column(heading, no_wrap=True)
     for heading in ("parameters", "FLOPs a sample", "batch"):
-        table.add_column(heading, justify="right")
-    table.add_column("sample")
-    table.add_column("paper")
+        table.add_column(heading, no_wrap=True, justify="right")
+    table.add_column("sample", no_wrap=True)
+    table.add_column("paper", overflow="fold")
     for recipe in recipes:
         work = recipe_work()[recipe.name]
         table.add_row(
             recipe.name,
             recipe.objective,
             recipe.model,
-            format_count(work.parameters),
+            format_si(work.parameters, ""),
             format_si(work.flops_per_sample, "FLOP"),
             str(recipe.batch_size),
             _sample(recipe),
             recipe.paper.removeprefix("https://"),
         )
-    # In a pipe there is no width to fit: lines stay whole, for grep.
-    width = None if sys.stdout.isatty() else 240
+    # In a pipe lines stay whole, for grep; a narrow terminal breaks them, and loses nothing.
+    width = max(_NARROWEST, get_terminal_size().columns) if sys.stdout.isatty() else 240
     Console(markup=False, highlight=False, emoji=False, width=width).print(table)
 
 

@@ -163,6 +163,7 @@ def _collated(items: list[_Item]) -> _Item:
 
 
 def _like(tensor: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
+    """Sent as it is, from pinned memory, and changed on the device: the other way round the host would work."""
     last = synthetic.dim() == 4 and synthetic.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last and not synthetic.is_contiguous() else torch.preserve_format
-    return tensor.to(synthetic.device, synthetic.dtype, non_blocking=True, memory_format=layout)
+    return tensor.to(synthetic.device, non_blocking=True).to(synthetic.dtype, memory_format=layout)

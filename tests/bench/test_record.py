@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sslbench.bench import record as record_module
 from sslbench.bench.errors import RecordError
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Energy, Environment, Memory, Record, Time, Work, dump_records, load_records
+from sslbench.bench.record import Data, Energy, Environment, Memory, Record, Time, Work, dump_records, load_records
 
 SAMPLES = sorted((Path(__file__).parents[1] / "data" / "records").glob("*.json"))
 SCHEMA_PATH = Path(record_module.__file__).with_name("record.schema.json")
@@ -83,6 +83,18 @@ records = st.builds(
     ),
     time=st.builds(Time, step_seconds=st.none() | finite, samples_seconds=st.lists(finite, max_size=5)),
     energy=st.builds(Energy, joules_per_step=st.none() | finite),
+    data=st.none()
+    | st.builds(
+        Data,
+        kind=st.sampled_from(["images", "text"]),
+        source=text,
+        items=sizes,
+        loader_samples_per_second=finite,
+        step_seconds=finite,
+        samples_per_second=finite,
+        samples_seconds=st.lists(finite, max_size=3),
+        limit=st.sampled_from(["loader", "model"]),
+    ),
     work=st.builds(Work, flops=st.none() | sizes),
     verdict=st.sampled_from([None, "fits", "tight", "does-not-fit", "spills"]),
     probability_fits=st.none() | st.floats(0, 1),

@@ -1,10 +1,14 @@
+import sys
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from sslbench.kernels.data.augmentation import BEIT, DINO, MAE, SIMCLR
 from sslbench.kernels.data.images import ImageViews, Slot, image_slots
-from sslbench.kernels.data.source import DataError
+from sslbench.kernels.data.loader import make_batches
+from sslbench.kernels.data.source import DataError, Source
+from sslbench.kernels.setup import Setup
 
 ONE = (Slot(0, 1, 3, 16),)
 
@@ -87,3 +91,13 @@ def test_a_folder_without_images_is_named(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(DataError, match=r"holds no image: expected \.bmp, "):
         ImageViews(tmp_path, ONE, MAE)
+
+
+def test_without_pillow_the_extra_is_named(image_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "sslbench.kernels.data.images")
+    monkeypatch.delitem(sys.modules, "sslbench.kernels.data.alter", raising=False)
+    setup = Setup(device=torch.device("cpu"), model="resnet18", batch_size=2)
+    source = Source(kind="images", path=str(image_folder), workers=0)
+    with pytest.raises(DataError, match=r"^--images needs Pillow \(.*\): pip install 'sslbench\[images\]'$"):
+        make_batches((torch.zeros(2, 3, 8, 8),), setup, source, ())
