@@ -48,6 +48,7 @@ def assemble(training: Training, setup: Setup, batches: Iterator[tuple[torch.Ten
         learning_rate=training.learning_rate if setup.learning_rate is None else setup.learning_rate,
         weight_decay=training.weight_decay if setup.weight_decay is None else setup.weight_decay,
         momentum=training.momentum,
+        betas=training.betas,
     )
     return training_step(
         lambda: training.loss(*(training.inputs if batches is None else next(batches))),

@@ -99,11 +99,17 @@ OPTIMIZERS = tuple(_MAKERS)
 
 
 def make_optimizer(
-    name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, momentum: float = 0.9
+    name: str,
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
-    """The optimizer called `name` over the model's parameters; `momentum` counts for sgd and lars.
+    """The optimizer called `name` over the model's parameters.
 
-    Biases and the scales of normalisations (every parameter of one dimension) are not decayed, as in BERT and SimCLR.
+    `momentum` counts for sgd and lars, `betas` (the decay rates of its averages) for Adam and its kin. Biases and the scales of normalisations (every parameter of one dimension) are not decayed, as in BERT and SimCLR.
 
     Raises:
         ValueError: there is no such optimizer, or a value is out of range.
@@ -122,4 +128,6 @@ def make_optimizer(
     ]
     # What torch picks by itself for real tensors; said aloud so that fake ones take the same path.
     foreach = all(parameter.device.type == "cuda" for parameter in parameters)
+    if name.startswith("adam"):
+        groups = [{**group, "betas": betas} for group in groups]
     return _MAKERS[name](groups, learning_rate, momentum, foreach)

@@ -73,6 +73,8 @@ class Training:
     learning_rate: float
     weight_decay: float = 0.0
     momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's averages."""
     before_update: Callable[[], None] | None = None
     """Run on the gradients of the whole step, unscaled, before every optimizer update: clipping, a layer held fixed."""
     after_update: Callable[[], None] | None = None

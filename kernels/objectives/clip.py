@@ -69,6 +69,7 @@ def train(setup: Setup, *, image_size: int, seq_len: int = 77, loss: Loss = "sof
         inputs=_inputs(network.config, setup, image_size, seq_len),
         loss=compute,
         learning_rate=5e-4 if loss == "softmax" else 1e-3,
+        betas=(0.9, 0.98 if loss == "softmax" else 0.95),
         weight_decay=0.2 if loss == "softmax" else 1e-4,
         after_update=clip_scale if loss == "softmax" else None,
         augmentations=CLIP,

@@ -45,6 +45,7 @@ def train(setup: Setup, *, seq_len: int) -> Training:
         inputs=(synthetic_tokens(setup, network.config.vocab_size, seq_len),),
         loss=loss,
         learning_rate=3e-4,
+        betas=(0.9, 0.95),  # as GPT-3 and LLaMA have it
         weight_decay=0.1,
     )
 

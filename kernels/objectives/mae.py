@@ -83,6 +83,7 @@ def train(
         inputs=(synthetic_images(setup, setup.batch_size, config.num_channels, image_size),),
         loss=loss,
         learning_rate=1.5e-4 * setup.samples / 256,
+        betas=(0.9, 0.95),  # Table 8 of the paper
         weight_decay=0.05,
         augmentations=MAE,
     )

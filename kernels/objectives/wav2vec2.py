@@ -74,6 +74,7 @@ def train(
         inputs=(synthetic_sound(setup, samples),),
         loss=loss,
         learning_rate=5e-4,
+        betas=(0.9, 0.98),
         weight_decay=0.01,
     )
 

@@ -114,3 +114,9 @@ def test_an_unknown_optimizer_suggests_the_nearest():
 def test_rates_out_of_range_are_named(key, value):
     with pytest.raises(ValueError, match=rf"{key}: expected a number from 0, got {value}"):
         make_optimizer("sgd", small_model(), **{"learning_rate": 0.1, key: value})
+
+
+def test_the_rates_of_adams_averages_are_those_asked_for():
+    for name in ("adam", "adamw", "adamw-fused"):
+        optimizer = make_optimizer(name, small_model(), learning_rate=0.1, betas=(0.9, 0.95))
+        assert all(group["betas"] == (0.9, 0.95) for group in optimizer.param_groups)
