@@ -3,7 +3,7 @@
 The process is Python with numpy and onnxruntime, without torch: what `sslbench profile --backend onnx-cpu` measures.
 Beside it lie the session (the runtime's own code and its graph), the weights, and what the arena touched. Weights count
 once: those that a kernel packs leave their file's pages, others are pages of the file. The constants were read off the
-sessions of docs/accuracy.md, "ONNX Runtime on a CPU" (onnxruntime 1.27, Linux, AVX-512).
+sessions of docs/accuracy.md, "ONNX Runtime on a CPU" (onnxruntime 1.31, Linux, AVX-512).
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,8 @@ BLOCKED_COPY_SHARE = 0.85
 
 The C library keeps what is freed in its heap: all of it for ResNet-18, two thirds for ResNet-50.
 """
+BLOCKED_COPY_SIGMA = 0.15
+"""Spread of that share."""
 ONNX_FIXED_SIGMA_BYTES = 4 * MIB
 """Spread of process and session."""
 ONNX_SIGMA = 0.04
@@ -68,7 +70,7 @@ def predict_onnx_memory(graph: OnnxGraph, buffers: list[Buffer], trace: Trace, m
     step = weights + inputs + _beside_weights(graph, arena)
     held = bookkeeping + step
     required = ONNX_PROCESS_BYTES + held
-    sigma = hypot(ONNX_FIXED_SIGMA_BYTES, ONNX_SIGMA * step)
+    sigma = hypot(ONNX_FIXED_SIGMA_BYTES, ONNX_SIGMA * step, BLOCKED_COPY_SIGMA * sum(_blocked(graph)))
     probability = 0.5 * (1 + erf((capacity - required) / sigma / sqrt(2)))
     memory = Memory(
         peak_allocated_bytes=find_peak(trace).bytes,
@@ -82,10 +84,15 @@ def predict_onnx_memory(graph: OnnxGraph, buffers: list[Buffer], trace: Trace, m
     return OnnxMemory(memory, _verdict(probability), round(probability, 4))
 
 
+def _blocked(graph: OnnxGraph) -> list[int]:
+    """Bytes of each weight that the runtime lays out in blocks."""
+    names = {node.inputs[1] for node in graph.nodes if node.operator == _BLOCKED_CONVOLUTION}
+    return [graph.values[name].size for name in names]
+
+
 def _beside_weights(graph: OnnxGraph, arena: Arena) -> int:
     """Resident bytes of the arena and of what laying out convolutions leaves behind, which small regions use again."""
-    blocked = {node.inputs[1] for node in graph.nodes if node.operator == _BLOCKED_CONVOLUTION}
-    sizes = [graph.values[name].size for name in blocked]
+    sizes = _blocked(graph)
     left_behind = int(BLOCKED_COPY_SHARE * sum(sizes))
     # glibc serves from its heap what is smaller than the largest block freed so far (mallopt(3), M_MMAP_THRESHOLD).
     from_heap = arena.touched_bytes(smaller_than=max(sizes, default=0))

@@ -20,7 +20,6 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]  # ships no types
 import psutil
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sslbench.bench.build import inference_module
 from sslbench.bench.errors import MeasureError, TraceError
@@ -28,6 +27,7 @@ from sslbench.bench.measure.onnx_backend import MODEL_FILE
 from sslbench.bench.measure.onnx_export import export
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.onnx_values import Node, OnnxGraph, Value
+from sslbench.bench.trace.recipes import trace_recipe
 
 GIB = 2**30
 COPIES_OF_WEIGHTS = 4
@@ -69,21 +69,20 @@ def recipe_graph(recipe: Recipe) -> OnnxGraph:
             export(module, inputs, folder)
         except MeasureError as error:
             cause = str(error).partition(_TRACEBACK)[0].rstrip()
-            raise TraceError(f"recipe {recipe.name}: {cause}{_hint(recipe)}") from error
+            raise TraceError(f"recipe {recipe.name}: {cause}{_hint(recipe, cause)}") from error
         del module
         return load_graph(folder, parameters)
 
 
-def _hint(recipe: Recipe) -> str:
-    return ": try --attention eager" if recipe.attention == "sdpa" else ""
+def _hint(recipe: Recipe, cause: str) -> str:
+    """BEiT's and Swin's fused attention has other strides under torch.export than when it runs."""
+    return ": try --attention eager" if recipe.attention == "sdpa" and "Cannot view" in cause else ""
 
 
 def _check_room(recipe: Recipe) -> None:
-    """Refuse before anything is allocated. The module is built on fake tensors, to count its bytes."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        module, _ = inference_module(recipe, torch.device("cpu"))
-        tensors = [*module.parameters(), *module.buffers()]
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    """Refuse before anything is allocated: the step's trace, on tensors without data, has the bytes of the weights."""
+    trace = trace_recipe(recipe, "cpu", (0, 0))
+    weights = sum(storage.size for storage in trace.storages if storage.category in ("parameter", "buffer"))
     available = psutil.virtual_memory().available
     if COPIES_OF_WEIGHTS * weights > available:
         raise TraceError(
