@@ -109,7 +109,8 @@ def make_optimizer(
 ) -> Optimizer:
     """The optimizer called `name` over the model's parameters.
 
-    `momentum` counts for sgd and lars, `betas` (the decay rates of its averages) for Adam and its kin. Biases and the scales of normalisations (every parameter of one dimension) are not decayed, as in BERT and SimCLR.
+    `momentum` counts for sgd and lars, `betas` (the decay rates of its averages) for Adam and its kin. Biases and the
+    scales of normalisations (every parameter of one dimension) are not decayed, as in BERT and SimCLR.
 
     Raises:
         ValueError: there is no such optimizer, or a value is out of range.
