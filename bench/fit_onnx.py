@@ -87,4 +87,12 @@ def _record(recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[st
         probability_fits=predicted.probability_fits,
         explain=explain_onnx(trace, machine) if explained else None,
         unknown=_UNKNOWN,
+        warnings=_warnings(recipe, graph),
     )
+
+
+def _warnings(recipe: Recipe, graph: OnnxGraph) -> list[str]:
+    halves = {"float16", "bfloat16"} & {value.dtype for value in graph.values.values()}
+    if recipe.precision in ("fp16", "bf16") and not halves:
+        return [f"the exported graph computes in fp32: autocast to {recipe.precision} is no part of it"]
+    return []

@@ -9,7 +9,6 @@ import click
 from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
 from sslbench.bench.commands.output import emit
 from sslbench.bench.fit import fit
-from sslbench.bench.fit_onnx import fit_onnx
 from sslbench.bench.machines import find_machine
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
@@ -84,6 +83,8 @@ def command(
     found = [find_machine(name, memory_bytes=gpu_memory, cuda=cuda, display=display) for name in machines]
     arguments = arguments_of(click.get_current_context())
     if backend == "onnx-cpu":
+        from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports numpy, which a kept trace does not need
+
         records = fit_onnx(recipe, found, command=arguments, explained=params["explained"])
     else:
         cache = TraceCache(None if no_cache else cache_folder())

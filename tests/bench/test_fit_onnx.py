@@ -134,13 +134,13 @@ def test_what_has_no_prediction_is_refused_in_one_line(arguments, message):
 
 
 def test_the_command_prints_a_record_and_nothing_else():
-    result = run(
-        "--stage", "infer", "--batch-size", "2", "--seq-len", "8", "--machine", "laptop-16gb", "--format", "json"
-    )
+    sizes = ("--batch-size", "2", "--seq-len", "8", "--precision", "bf16")
+    result = run("--stage", "infer", *sizes, "--machine", "laptop-16gb", "--format", "json")
     assert result.exit_code == 0
     table = json.loads(result.stdout)
     assert table["backend"] == "onnx-cpu"
     assert "--backend" in table["command"]
+    assert table["warnings"] == ["the exported graph computes in fp32: autocast to bf16 is no part of it"]
 
 
 def test_a_factory_has_no_model_to_export(tmp_path):
