@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel package accuracy clean
+.PHONY: help demo test check lint types imports wheel package slow accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
@@ -17,14 +17,19 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/sslbench demo
 
+# Benchmarks are ratios of times: they run alone.
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not slow' --numprocesses auto --dist worksteal --ignore tests/benchmarks
+	$(BIN)/pytest tests/benchmarks
 
-check: lint imports types package accuracy
+check: lint imports types package slow accuracy
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+slow: $(VENV)/.installed-check
+	$(BIN)/pytest -m slow --numprocesses auto
 
 accuracy: $(VENV)/.installed-check
 	$(BIN)/sslbench validate

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sslbench.bench.blame import in_brief, users_line
 from sslbench.bench.errors import SSLBenchError, TraceError
 from sslbench.bench.trace.recorder import Recorder
-from sslbench.bench.trace.refused import ONE_PROCESS
+from sslbench.bench.trace.refused import NO_GPU, ONE_PROCESS
 from sslbench.bench.trace.tensor import KERNEL_ADVICE, READS_MEMORY
 
 _NO_SHAPES = re.compile(
@@ -55,6 +55,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         r"tensortype|type torch\.cuda\.\w+Tensor not available",
         "torch.cuda.FloatTensor and its kind are not traced: write torch.tensor(..., device=device)",
     ),
+    (r"not linked with support for cuda", NO_GPU),
     (
         r"not linked with support for (mps|xpu|hip|vulkan|xla)|(mps|xpu) devices",
         "the step names a device of its own: use the device that the factory is given",

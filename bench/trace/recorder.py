@@ -7,10 +7,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.devices import check_devices
 from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, Call, OperatorKind, Target
 from sslbench.bench.trace.lines import UNKNOWN, Origin, SourceLines
 from sslbench.bench.trace.numbers import remember_number
+from sslbench.bench.trace.refused import NO_GPU
 from sslbench.bench.trace.shapes import (
     META,
     Alias,
@@ -235,6 +237,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
             check_devices(func, args, kwargs)
         host = None
         device = kwargs.get("device")
+        if self.target == "cpu" and device is not None and torch.device(device).type == "cuda":
+            raise TraceError(NO_GPU)  # torch asks for a driver first, but only once in a process
         if self.target == "cuda" and device is not None:
             host = torch.device(device).type == "cpu"
         elif self.target == "cpu" or not (any_traced(args) or any_traced(kwargs.values())):

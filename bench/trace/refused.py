@@ -15,7 +15,7 @@ _GRAPHS = (
     "CUDA graphs are not traced: leave the capture out; a captured step takes at least the same memory, and keeps it"
 )
 _EXPORT = "torch.export runs the model on tensors of its own, which a trace does not see: call the model itself"
-_NO_GPU = "the step asks for a GPU, and the target is a CPU: use the device that the factory is given"
+NO_GPU = "the step asks for a GPU, and the target is a CPU: use the device that the factory is given"
 ONE_GPU = "a trace is of one GPU, cuda:0: put the whole step on the device that the factory is given"
 
 
@@ -41,7 +41,7 @@ def _refused(target: str) -> Iterator[tuple[Any, str, str]]:
         yield torch.cuda.graph, "__init__", _GRAPHS
         yield torch.cuda, "make_graphed_callables", _GRAPHS
     else:
-        yield torch.cuda, "_lazy_init", _NO_GPU
+        yield torch.cuda, "_lazy_init", NO_GPU
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def test_what_is_no_recipe_says_what_would_be(argument, problem):
         ("batch_size = 4", r"objective is missing"),
         (TOML.replace("4", "0"), r"batch_size: .*greater than 0, got 0"),
         (TOML.replace("seq_len", "sequence"), r"sequence is not a known key"),
-        (TOML.replace('"mlm"', '"mml"'), r"objective: expected one of mlm, simclr, got 'mml'; did you mean 'mlm'\?"),
+        (TOML.replace('"mlm"', '"mml"'), r"objective: expected one of .*mlm.*, got 'mml'; did you mean 'mlm'\?"),
         (TOML.replace("bert-mini", "bert-minni"), r"no model 'bert-minni': .*did you mean bert-mini\?"),
         (TOML.replace("[options]\nmask_ratio = 0.3", "options = 3"), r"options: input should be a valid dictionary"),
         ('objective = "custom"\nfactory = "x.py:build"', r"as file\.py:function on the command line"),

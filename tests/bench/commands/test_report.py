@@ -1,11 +1,10 @@
-import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from sslbench.bench.cli import cli
-from sslbench.bench.record import load_records
+from sslbench.bench.record import Record, load_records
 
 SAMPLES = sorted((Path(__file__).parents[2] / "data" / "records").glob("*.json"))
 
@@ -33,7 +32,7 @@ def test_the_format_follows_the_name_or_the_option(run, tmp_path):
 
 def test_a_dash_is_standard_output(run, tmp_path):
     result = run(SAMPLES[0], "-o", "-", "--format", "json")
-    assert json.loads(result.stdout) == json.loads(SAMPLES[0].read_text(encoding="utf-8"))
+    assert [Record.model_validate_json(result.stdout)] == load_records(SAMPLES[0])
     assert list(tmp_path.iterdir()) == []
 
 

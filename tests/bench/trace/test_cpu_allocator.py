@@ -129,6 +129,7 @@ def test_options_change_what_torch_says(name, changes):
     check_recipe(name, changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SMALL if name not in ("bert-mini-mlm", "simclr-resnet18")])
 def test_every_small_recipe_of_the_catalog_allocates_what_torch_says(name):
     check_recipe(name, {})
