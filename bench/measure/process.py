@@ -23,6 +23,7 @@ _LONGEST_MESSAGE = 600
 _LOG_LINES = 3
 _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate memory", "bad_alloc", "Failed to allocate memory")
 _SMALLER = "lower --batch-size, or ask `sslbench fit` what would fit"
+_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
 
 
 def run_worker(
@@ -76,7 +77,7 @@ def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
         stdout=subprocess.PIPE,
         stderr=log,
         start_new_session=True,  # Ctrl-C reaches the parent alone, and the group can be killed as one
-        env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        env=worker_environment(spec),
     )
     assert process.stdin is not None  # noqa: S101 - a pipe was asked for
     try:
@@ -89,6 +90,16 @@ def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
         with suppress(BrokenPipeError):
             process.stdin.close()
+
+
+def worker_environment(spec: Spec) -> dict[str, str]:
+    """The variables of the worker's process: ours, GPUs in NVML's order, and what the recipe asks of CUDA's allocator."""
+    environment = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    if spec.recipe.get("expandable_segments"):
+        given = environment.get(_ALLOCATOR, "")
+        others = [part for part in given.split(",") if part and not part.startswith("expandable_segments:")]
+        environment[_ALLOCATOR] = ",".join([*others, "expandable_segments:True"])
+    return environment
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:

@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from sslbench.bench.errors import MeasureError, RecipeError
+from sslbench.bench.measure.process import worker_environment
 from sslbench.bench.measure.reporter import place_of
+from sslbench.bench.resolve import resolve_recipe
 
 
 def gone(pid):
@@ -91,3 +94,21 @@ def test_a_place_is_the_users_line_or_else_the_last():
         assert place_of(error, f"{__file__}:build").startswith(f"{__file__}:")
         assert not place_of(error, "").startswith(__file__)
     assert place_of(ValueError(), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "expected"),
+    [
+        (True, None, "expandable_segments:True"),
+        (True, "max_split_size_mb:64,expandable_segments:False", "max_split_size_mb:64,expandable_segments:True"),
+        (False, "max_split_size_mb:64", "max_split_size_mb:64"),
+        (False, None, None),
+    ],
+)
+def test_the_recipe_says_how_cudas_allocator_runs(monkeypatch, asked, given, expected):
+    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF", raising=False)
+    if given is not None:
+        monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", given)
+    recipe = resolve_recipe("bert-mini-mlm", {"expandable_segments": asked}).model_dump()
+    spec = SimpleNamespace(recipe=recipe)
+    assert worker_environment(spec).get("PYTORCH_CUDA_ALLOC_CONF") == expected
