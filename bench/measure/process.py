@@ -93,7 +93,7 @@ def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def worker_environment(spec: Spec) -> dict[str, str]:
-    """The variables of the worker's process: ours, GPUs in NVML's order, and what the recipe asks of CUDA's allocator."""
+    """Variables of the worker's process: ours, GPUs in NVML's order, and what the recipe asks of CUDA's allocator."""
     environment = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     if spec.recipe.get("expandable_segments"):
         given = environment.get(_ALLOCATOR, "")

@@ -5,12 +5,12 @@ import re
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from sslbench.bench.errors import MeasureError, RecipeError
+from sslbench.bench.measure.messages import Spec
 from sslbench.bench.measure.process import worker_environment
 from sslbench.bench.measure.reporter import place_of
 from sslbench.bench.resolve import resolve_recipe
@@ -110,5 +110,5 @@ def test_the_recipe_says_how_cudas_allocator_runs(monkeypatch, asked, given, exp
     if given is not None:
         monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", given)
     recipe = resolve_recipe("bert-mini-mlm", {"expandable_segments": asked}).model_dump()
-    spec = SimpleNamespace(recipe=recipe)
+    spec = Spec(task="torch", backend="torch-cuda", recipe=recipe, steps=1, warmup=0, max_seconds=1.0)
     assert worker_environment(spec).get("PYTORCH_CUDA_ALLOC_CONF") == expected
