@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sslbench.bench.errors import SSLBenchError, TraceError
-from sslbench.bench.predict.memory import bounded_workspace, replay_of, workspace_bytes, workspace_needs
+from sslbench.bench.predict.replay import replay_of
+from sslbench.bench.predict.workspace import bounded_workspace, workspace_bytes, workspace_needs
 from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine

@@ -13,13 +13,13 @@ from functools import cache
 from itertools import pairwise
 from types import ModuleType
 
-from sslbench.bench.predict import efficiency, memory, time
+from sslbench.bench.predict import capacity, efficiency, memory, time, workspace
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.record import ConstantUsed
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Figure, Machine
 
-MODULES: tuple[ModuleType, ...] = (memory, time, efficiency)
+MODULES: tuple[ModuleType, ...] = (capacity, workspace, memory, time, efficiency)
 _UNITS = {"BYTES_PER_SECOND": "B/s", "FLOPS_PER_SECOND": "FLOP/s", "BYTES": "B", "SECONDS": "s"}
 _LINK = re.compile(r"https?://\S+[^\s.,;)]")
 _Applies = Callable[[Trace, Machine], bool]

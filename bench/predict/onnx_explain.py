@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sslbench.bench.predict import memory, onnx_memory
+from sslbench.bench.predict import capacity, memory, onnx_memory, workspace
 from sslbench.bench.predict.constants import constants_used, documented
 from sslbench.bench.predict.explain import at_peak, operator_times, phase_peaks, timeline
 from sslbench.bench.record import ConstantUsed, Explanation
@@ -31,7 +31,8 @@ def explain_onnx(trace: Trace, machine: Machine) -> Explanation:
 
 
 def _shared(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
-    dropped = set(documented(memory)) - {_SHARED} | set(_FRESH)
+    torchs = {name for module in (capacity, workspace, memory) for name in documented(module)}
+    dropped = torchs - {_SHARED} | set(_FRESH)
     return (constant for constant in constants_used(trace, machine) if constant.name not in dropped)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import erf, exp, hypot, sqrt
 
 from sslbench.bench.accuracy import FITS_PROBABILITY
-from sslbench.bench.predict.memory import breakdown, capacity_bytes
+from sslbench.bench.predict.capacity import capacity_bytes
+from sslbench.bench.predict.memory import breakdown
 from sslbench.bench.predict.onnx_arena import Arena, run_two_steps
 from sslbench.bench.predict.time import LOG_SIGMA, operator_seconds
 from sslbench.bench.record import Interval, Memory, Time, Verdict

@@ -2,7 +2,7 @@ import pytest
 
 from sslbench.bench.errors import MachineError
 from sslbench.bench.machines import find_machine
-from sslbench.bench.predict.memory import CUDA_CONTEXT_BYTES, capacity_bytes, overhead_bytes
+from sslbench.bench.predict.capacity import CUDA_CONTEXT_BYTES, capacity_bytes, overhead_bytes
 
 MIB = 2**20
 

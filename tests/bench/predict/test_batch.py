@@ -3,7 +3,8 @@ import pytest
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.batch import SizeModel, max_batch_size
-from sslbench.bench.predict.memory import replay_of, workspace_bytes
+from sslbench.bench.predict.replay import replay_of
+from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.recipes import trace_recipe
 

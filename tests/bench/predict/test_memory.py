@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslbench.bench.machines import find_machine
-from sslbench.bench.predict.memory import breakdown, capacity_bytes, predict_memory
+from sslbench.bench.predict.capacity import capacity_bytes
+from sslbench.bench.predict.memory import breakdown, predict_memory
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.recipes import trace_recipe

@@ -1,6 +1,6 @@
 """What cuDNN's convolutions take beside their tensors."""
 
-from sslbench.bench.predict.memory import CUDNN_WORKSPACE_BYTES, workspace_bytes
+from sslbench.bench.predict.workspace import CUDNN_WORKSPACE_BYTES, workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.recipes import trace_recipe
 
