@@ -44,14 +44,30 @@ def max_batch_size(
 
     if not fit_at(2):
         return _single(trace_at, machine, expandable=expandable)
-    low, high = 2, max(4, batch_size)
-    while fit_at(high):
-        if high > batch_size and peak_bytes(*sizes_at(high)) <= peak_bytes(*sizes_at(low)):
-            raise TraceError("the step's memory does not grow with the batch")
-        low, high = high, 2 * high
+    once, twice = (peak_bytes(*sizes_at(batch)) for batch in (sizes_at.batch, 2 * sizes_at.batch))
+    if twice <= once:
+        raise TraceError("the step's memory does not grow with the batch")
+    # Peaks are nearly a straight line, so the search begins where that meets the limit, and takes few replays.
+    guess = sizes_at.batch + (anchor.limit_bytes - once) * sizes_at.batch // (twice - once)
+    return _largest(fit_at, max(2, guess))
+
+
+def _largest(fits: Callable[[int], bool], guess: int) -> int:
+    """The largest batch that fits, where 2 does, looked for around a guess."""
+    step = 1 + guess // 64
+    if fits(guess):
+        low, high = guess, guess + step
+        while fits(high):
+            low, step = high, 2 * step
+            high += step
+    else:
+        low, high = max(2, guess - step), guess
+        while low > 2 and not fits(low):
+            high, step = low, 2 * step
+            low = max(2, low - step)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fit_at(middle) else (low, middle)
+        low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
@@ -74,12 +90,13 @@ class SizeModel:
         self._trace_at = trace_at
         # Never 1: dimensions of size 1 change strides, and a contrastive loss has no such batch. Far apart: a size that
         # is rounded (a share of the samples) would bend a parabola through neighbours.
-        self._batch = max(2, batch_size)
-        first, second = trace_at(self._batch), trace_at(2 * self._batch)
+        self.batch = max(2, batch_size)
+        """Where the sizes are anchored."""
+        first, second = trace_at(self.batch), trace_at(2 * self.batch)
         self.events = first.events
         self._sizes = _monomials(_column(first), _column(second)) if second.events == self.events else None
         if self._sizes is None and second.events == self.events:
-            third = trace_at(3 * self._batch)
+            third = trace_at(3 * self.batch)
             if third.events == self.events:
                 self._sizes = list(zip(_column(first), _column(second), _column(third), strict=True))
         self._needs = _lines(workspace_needs(first), workspace_needs(second))
@@ -100,7 +117,7 @@ class SizeModel:
 
     def _value(self, sizes: _Sizes, batch: int) -> int:
         """The parabola through the three sizes, in whole numbers (Newton's forward differences)."""
-        n, (once, twice, thrice) = self._batch, sizes
+        n, (once, twice, thrice) = self.batch, sizes
         rise, bend = twice - once, thrice - 2 * twice + once
         scaled = 2 * n * (n * once + (batch - n) * rise) + (batch - n) * (batch - 2 * n) * bend
         return max(0, scaled // (2 * n * n))

@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
-from sslbench.bench.predict.batch import SizeModel, max_batch_size
+from sslbench.bench.predict.batch import SizeModel, _largest, max_batch_size
 from sslbench.bench.predict.replay import replay_of
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
@@ -61,3 +63,8 @@ def test_a_batch_of_one_is_asked_for_last():
         return trace_recipe(RECIPES["bert-mini-mlm"].with_options(batch_size=batch), "cuda", (8, 0))
 
     assert max_batch_size(trace_at, 8, find_machine("rtx-4090", memory_bytes=GIB // 4)) == 0
+
+
+@given(largest=st.integers(2, 5000), guess=st.integers(2, 10_000))
+def test_a_guess_however_wrong_ends_at_the_largest(largest, guess):
+    assert _largest(lambda batch: batch <= largest, guess) == largest
