@@ -42,9 +42,7 @@ def command(
 
     Exit code: 0 as accurate as docs/accuracy.md states, 1 less accurate, 2 a step could not be predicted.
     """
-    found = (
-        _of_files(records) if records else _of_rows([r for r in published_rows() if not groups or r.group in groups])
-    )
+    found = _of_files(records) if records else _of_rows(_at_hand(groups))
     errors, decided = accuracy(found), verdicts(found)
     problems = [] if records else worsened([*errors, *decided])
     shown = found if show_rows else ()
