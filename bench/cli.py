@@ -84,10 +84,12 @@ def main() -> NoReturn:
     except click.ClickException as error:
         click.echo(f"sslbench: {' '.join(error.format_message().split())}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)
-    except OSError as error:  # what a command itself opens has an error of ours: this is standard output
+    except OSError as error:
         _drop_output()
         if not isinstance(error, BrokenPipeError):  # the reader had enough
-            click.echo(f"sslbench: the answer cannot be printed: {error.strerror}", err=True)
+            # An error of standard output names no file.
+            problem = str(error) if error.filename else f"the answer cannot be printed: {error.strerror}"
+            click.echo(f"sslbench: {problem}", err=True)
         sys.exit(EXIT_COULD_NOT_RUN)
     except (click.Abort, KeyboardInterrupt):
         click.echo("sslbench: interrupted", err=True)

@@ -5,6 +5,7 @@ An error is predicted over measured, less one.
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
+from typing import Any
 
 from sslbench.bench.accuracy import Comparison
 from sslbench.bench.errors import RecordError, SSLBenchError
@@ -15,6 +16,7 @@ from sslbench.bench.published.rows import PublishedRow
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
+from sslbench.hardware_profiles.schema import Machine
 
 
 def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterator[Comparison]:
@@ -27,20 +29,28 @@ def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterat
     Raises:
         SSLBenchError: a step cannot be traced with the libraries that are installed; names the row.
     """
+    sources: dict[tuple[Any, ...], TraceSource] = {}
     with as_file(files("sslbench.bench.published").joinpath("steps.py")) as steps:
         for row in rows:
-            argument = row.recipe.replace("steps.py:", f"{steps}:")
+            step = (row.recipe, *row.settings.items())
             try:
-                yield _compare_row(row, argument, cache)
+                if step not in sources:
+                    argument = row.recipe.replace("steps.py:", f"{steps}:")
+                    sources[step] = TraceSource(resolve_recipe(argument, {"options": row.settings}), cache)
+                yield _compare_row(row, sources[step])
             except SSLBenchError as error:
                 raise type(error)(f"published row {row.id}: {error}") from error
 
 
-def _compare_row(row: PublishedRow, argument: str, cache: TraceCache) -> Comparison:
-    recipe = resolve_recipe(argument, {"options": row.settings})
+def _compare_row(row: PublishedRow, source: TraceSource) -> Comparison:
     machine = find_machine(row.machine, cuda=row.cuda or None)
-    prediction = predict(TraceSource(recipe, cache).trace(machine.device, recipe.batch_size), machine)
+    prediction = _predict(source, machine)
     return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, prediction=prediction)
+
+
+def _predict(source: TraceSource, machine: Machine) -> Prediction:
+    recipe = source.recipe
+    return predict(source.trace(machine.device, recipe.batch_size), machine, expandable=recipe.expandable_segments)
 
 
 def compare_records(records: Iterable[Record], cache: TraceCache) -> Iterator[Comparison]:
@@ -53,8 +63,7 @@ def compare_records(records: Iterable[Record], cache: TraceCache) -> Iterator[Co
     for record in records:
         if record.backend not in ("torch-cuda", "torch-cpu"):
             raise RecordError(f"record of {record.recipe.name}: backend {record.backend} is not predicted")
-        trace = TraceSource(record.recipe, cache).trace(record.machine.device, record.recipe.batch_size)
-        prediction = predict(trace, record.machine)
+        prediction = _predict(TraceSource(record.recipe, cache), record.machine)
         measured = {
             "allocated": record.memory.peak_allocated_bytes,
             "reserved": record.memory.peak_reserved_bytes,

@@ -41,7 +41,10 @@ def causal_lm(config: Any, *, attention: str) -> nn.Module:
     name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
     if name is None or config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise ValueError(f"a model of type {config.model_type!r} is no causal LM: use a model such as gpt2-small")
-    return create(name, config, attention)
+    model = create(name, config, attention)
+    # transformers takes it from the class's name, and remarks on GPT2LMHeadModel's
+    model.loss_type = "ForCausalLM"  # type: ignore[assignment]
+    return model
 
 
 def sentence_pair_lm(config: Any, *, attention: str) -> nn.Module:

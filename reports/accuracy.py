@@ -16,7 +16,7 @@ _METRICS = {
     "seconds": "step time",
     "runs": "whether it runs",
 }
-_HEADER = ("group", "what", "rows", "median", "9 of 10", "worst", "in interval")
+_HEADER = ("group", "what", "rows", "median", "9 of 10", "worst", "inside")
 _VERDICT_HEADER = ("group", "verdicts", "right", "wrong", "tight")
 _ROW_HEADER = ("row", "machine", "what", "measured", "predicted", "error")
 
@@ -47,14 +47,14 @@ def print_accuracy(errors: Sequence[Accuracy], decided: Sequence[Verdicts], rows
 
     console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 120)
     for header, lines, names in _tables(errors, decided, rows):
-        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), collapse_padding=True)
         for position, heading in enumerate(header):
-            drawn.add_column(heading, justify="left" if position < names else "right")
+            drawn.add_column(heading, justify="left" if position < names else "right", no_wrap=True)
         for line in lines:
             drawn.add_row(*line)
         console.print(drawn)
     if errors:
-        console.print("Absolute relative errors; the interval is the one said to hold 90 % of the time.")
+        console.print("Absolute relative errors; inside: of the interval said to hold 90 % of the time.")
 
 
 def _tables(

@@ -1,6 +1,5 @@
 """`sslbench validate`: the tool's own accuracy, against measurements."""
 
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 from sslbench.bench.accuracy import Comparison, accuracy, verdicts, worsened
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.progress import step_progress
+from sslbench.bench.errors import RecipeError, RecordError
 from sslbench.bench.published.rows import PublishedRow, published_rows
 from sslbench.bench.record import load_records
 from sslbench.bench.trace.cache import TraceCache, cache_folder
@@ -61,11 +61,11 @@ def _at_hand(groups: Sequence[str]) -> list[PublishedRow]:
     """The rows of the groups (all by default) whose packages are here; says on stderr which are left out."""
     wanted = [row for row in published_rows() if not groups or row.group in groups]
     here = [row for row in wanted if all(find_spec(package) for package in row.needs)]
-    if len(here) < len(wanted):
-        left = ", ".join(dict.fromkeys(row.group for row in wanted if row not in here))
-        click.echo(f"sslbench: left out {left}: pip install 'sslbench[timm]'", err=True)
+    left = ", ".join(dict.fromkeys(row.group for row in wanted if row not in here))
     if not here:
-        sys.exit(2)
+        raise RecipeError(f"{left}: timm and torchvision are missing: pip install 'sslbench[timm]'")
+    if left:
+        click.echo(f"sslbench: left out {left}: pip install 'sslbench[timm]'", err=True)
     return here
 
 
@@ -82,6 +82,5 @@ def _of_rows(rows: Sequence[PublishedRow]) -> list[Comparison]:
 def _of_files(paths: Sequence[Path]) -> list[Comparison]:
     measured = [record for path in paths for record in load_records(path) if record.kind == "measurement"]
     if not measured:
-        click.echo("sslbench: no measured record in these files: `sslbench profile -o FILE` writes one", err=True)
-        sys.exit(2)
+        raise RecordError("no measured record in these files: `sslbench profile -o FILE` writes one")
     return list(compare_records(measured, TraceCache(cache_folder())))

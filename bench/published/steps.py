@@ -100,6 +100,7 @@ def attention_inference(
 def trainer(device: torch.device, *, batch_size: int = 2, seq_len: int = 16) -> Step:
     """GPT-2 in the Trainer of transformers: AdamW, gradients clipped, gradients freed after the update."""
     network: Any = transformers.GPT2LMHeadModel(transformers.GPT2Config(use_cache=False))
+    network.loss_type = "ForCausalLM"  # as transformers takes it by itself, with a remark
     network.to(device)
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5)

@@ -8,7 +8,7 @@ one process, on sizes that are numbers, and needs none of it.
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -45,13 +45,10 @@ class _StandIn(ModuleType):
 @contextmanager
 def light_imports() -> Iterator[None]:
     """While active, importing transformers' models leaves torch._dynamo and torch.distributed.tensor alone."""
-    with (
-        eager_only(),
-        mock.patch.object(torch.compiler, "allow_in_graph", _as_it_is),
-        mock.patch.object(torch.compiler, "assume_constant_result", _as_it_is),
-        mock.patch.object(torch.compiler, "disable", _as_it_is),
-        mock.patch.object(torch.distributed, "is_available", _never),
-    ):
+    with eager_only(), ExitStack() as stack:
+        for name in _DECORATORS:
+            stack.enter_context(mock.patch.object(torch.compiler, name, _as_it_is))
+        stack.enter_context(mock.patch.object(torch.distributed, "is_available", _never))
         yield
 
 

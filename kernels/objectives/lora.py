@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from sslbench.kernels.backbones import Sizes
@@ -94,7 +93,7 @@ def train(
         _adapt(network, config)
 
     def loss(samples: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(network(samples), labels_N, label_smoothing=smoothing)
+        return finetune.loss_of(network(samples), labels_N, smoothing)
 
     return Training(
         network=network,

@@ -55,9 +55,8 @@ def train(
     config.mask_time_prob = mask_ratio  # else there is no embedding of the mask
     with constructing(setup.device, setup.weights):
         network: Any = create("Wav2Vec2ForPreTraining", config, setup.attention)
-    network.to(
-        setup.device, setup.dtype
-    )  # transformers makes the mask's embedding and the codebook on the host, in fp32
+    # transformers makes the mask's embedding and the codebook on the host, in fp32
+    network.to(setup.device, setup.dtype)
     network.set_gumbel_temperature(gumbel_temperature)
     if setup.activation_checkpointing:
         checkpoint_activations(network)

@@ -36,7 +36,7 @@ def test_rows_and_their_errors_are_printed():
 def test_rows_whose_packages_are_missing_are_left_out_and_named():
     result = run("--group", "timm-brackets")
     assert result.exit_code == 2
-    assert "left out timm-brackets: pip install 'sslbench[timm]'" in result.stderr
+    assert "timm-brackets: timm and torchvision are missing: pip install 'sslbench[timm]'" in result.stderr
 
 
 def test_a_measured_record_is_compared():
