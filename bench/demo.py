@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import Progress, measure
 from sslbench.bench.record import Backend, Record
 from sslbench.bench.resolve import resolve_recipe
@@ -72,7 +73,11 @@ def _measurement(name: str, stage: str, backend: Backend, seconds: float) -> Par
     def run(progress: Progress | None) -> list[Record]:
         recipe = resolve_recipe(name, {"stage": stage})
         record = measure(
-            recipe, backend=backend, steps=MOST_STEPS, max_seconds=seconds, command=command, progress=progress
+            recipe,
+            backend=backend,
+            budget=Budget(steps=MOST_STEPS, max_seconds=seconds),
+            command=command,
+            progress=progress,
         )
         return [record]
 

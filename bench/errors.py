@@ -30,3 +30,19 @@ class TraceError(SSLBenchError):
 
 class MeasureError(SSLBenchError):
     """A step could not be run here: a missing backend, out of memory, a crashed worker, a timeout."""
+
+
+class WorkerError(MeasureError):
+    """The worker ended without an answer; a sweep records that and goes on.
+
+    Attributes:
+        kind: a `record.FailureKind`: out-of-memory, killed, crashed, timed-out or raised.
+        phase: what the worker was doing.
+        steps_done: warm-up and timed steps that it had told of.
+    """
+
+    def __init__(self, message: str, *, kind: str, phase: str, steps_done: int = 0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.phase = phase
+        self.steps_done = steps_done

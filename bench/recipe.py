@@ -45,6 +45,8 @@ class Recipe(BaseModel):
     optimizer: str = "adamw"
     attention: Attention = "sdpa"
     activation_checkpointing: bool = False
+    compile: bool = False
+    """Whether the step's forward and backward pass go through `torch.compile`."""
     expandable_segments: bool = False
     """Whether CUDA's allocator runs with `expandable_segments:True` (PYTORCH_CUDA_ALLOC_CONF)."""
     options: dict[str, Option] = {}

@@ -5,7 +5,8 @@ Record files hold one record, a JSON array of records, or one record a line.
 """
 
 # Format history; a reader accepts every version up to its own.
-# sslbench.record/1 (0.1.0): first version; `explain` and `data` were added later, and are null where not asked for.
+# sslbench.record/1 (0.1.0): first version. Later: `explain`, `data`, `utilization`, `phases`, `predicted`, `state`,
+# `scaling`, `snapshot`, `failure`, some fields of memory and time; null or empty in older records.
 
 import json
 from collections.abc import Sequence
@@ -23,9 +24,11 @@ SCHEMA: Literal["sslbench.record/1"] = "sslbench.record/1"
 _SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
 
 Verdict = Literal["fits", "tight", "does-not-fit", "spills"]
-Backend = Literal["torch-cuda", "torch-cpu", "torch-mps", "onnx-cpu", "onnx-cuda"]
+Backend = Literal["torch-cuda", "torch-cpu", "torch-mps", "torch-xpu", "onnx-cpu", "onnx-cuda"]
 Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
 Bound = Literal["compute", "bandwidth", "launch"]
+PhaseName = Literal["data", "forward", "backward", "optimizer", "other"]
+FailureKind = Literal["out-of-memory", "killed", "crashed", "timed-out", "raised"]
 Interval = tuple[float, float]
 
 
@@ -67,6 +70,14 @@ class Memory(_Part):
     """Predictions: 90 % interval of `peak_reserved_bytes`."""
     capacity_bytes: int | None = None
     """What the machine has for it."""
+    unique_bytes: int | None = None
+    """Measurements: the worker's unique set size (USS) after the memory pass: RSS without pages that others share."""
+    device_used_bytes: int | None = None
+    """Measurements: most that the whole device held, all processes together, as NVML shows it."""
+    minor_page_faults: int | None = None
+    """Measurements: pages that the kernel mapped during the memory pass without reading a disk, a step."""
+    major_page_faults: int | None = None
+    """Measurements: pages that it had to read from a disk during the memory pass."""
     breakdown: dict[str, int] = {}
     """Bytes alive at the allocated peak, by category."""
 
@@ -79,6 +90,128 @@ class Time(_Part):
     samples_per_second: float | None = None
     samples_seconds: list[float] = []
     """Measurements: every timed step, in order."""
+    mad_seconds: float | None = None
+    """Measurements: median absolute deviation of the samples from their median."""
+    warmup_steps: int | None = None
+    """Measurements: steps that were run before the timed ones."""
+    tokens_per_second: float | None = None
+    """For recipes with a `seq_len`: samples per second times tokens per sample."""
+
+
+class Utilization(_Part):
+    """How much of the machine's arithmetic a measured step uses."""
+
+    flops_per_second: float
+    """FLOP of the step, as its trace counts them, over the measured median."""
+    peak_flops_per_second: float
+    """What the machine can do in the recipe's precision."""
+    peak_basis: Literal["datasheet", "measured", "derived"]
+    model_flops_utilization: float
+    """MFU: the first over the second (https://arxiv.org/abs/2204.02311, Appendix B, with FLOP counted by operator)."""
+
+
+class PhaseMeasured(_Part):
+    """One phase of a measured step, from a pass of its own."""
+
+    name: PhaseName
+    seconds: float | None = None
+    """Median over the steps of the phase pass."""
+    peak_allocated_bytes: int | None = None
+    """Most bytes that tensors held during the phase."""
+
+
+class Failure(_Part):
+    """Why a measurement has no numbers."""
+
+    kind: FailureKind
+    phase: str
+    """What the worker was doing: import, build, warm-up, timed steps, memory pass, ..."""
+    steps_done: int
+    message: str
+
+
+class Predicted(_Part):
+    """The prediction for the recipe and the machine of a measurement."""
+
+    memory: Memory
+    time: Time
+    verdict: Verdict | None = None
+    max_batch_size: int | None = None
+    memory_error: float | None = None
+    """Predicted over measured `required_bytes`, less 1."""
+    allocated_error: float | None = None
+    """The same of `peak_allocated_bytes`."""
+    time_error: float | None = None
+    """The same of `step_seconds`."""
+
+
+class GpuState(_Part):
+    """What NVML said of the GPU."""
+
+    temperature_celsius: int | None = None
+    graphics_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
+    utilization: float | None = None
+    """Share of the last sampling period in which a kernel ran, 0 to 1."""
+    throttle_reasons: list[str] = []
+    """Why the clocks are lower than they could be; empty: nothing holds them down."""
+    other_processes: int | None = None
+    """Processes on the GPU beside the worker."""
+    other_utilization: float | None = None
+    """Share of the GPU's time that they used, 0 to 1."""
+
+
+class State(_Part):
+    """State of the machine around the timed steps."""
+
+    governor: str | None = None
+    """The cores' frequency governor, `mixed` where they differ."""
+    frequency_mhz: float | None = None
+    """Mean over the cores, just after the timed steps."""
+    load_average: float | None = None
+    """Over the last minute, before the worker began."""
+    smt: bool | None = None
+    """Whether cores run several threads at once."""
+    container: str | None = None
+    """`docker`, `podman`, `kubernetes`, ...; None: no sign of one."""
+    cpu_limit: float | None = None
+    """Cores that the control group allows; None: no limit."""
+    memory_limit_bytes: int | None = None
+    """Of the control group; None: no limit."""
+    throttled_seconds: float | None = None
+    """How long the control group held the processors back during the timed steps."""
+    swap_used_bytes: int | None = None
+    others_cpu_share: float | None = None
+    """Share of all cores that other programs kept busy during the timed steps, 0 to 1."""
+    gpu_before: GpuState | None = None
+    gpu_after: GpuState | None = None
+
+
+class Rank(_Part):
+    """One process of a step on several devices."""
+
+    rank: int
+    device: str
+    step_seconds: float
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    resident_bytes: int | None = None
+
+
+class Scaling(_Part):
+    """A step on several devices, each with the recipe's batch (weak scaling)."""
+
+    devices: int
+    strategy: Literal["ddp", "fsdp"]
+    communication: str
+    """The library between the devices: gloo or nccl."""
+    ranks: list[Rank]
+    single_step_seconds: float | None = None
+    """The same step on one device, measured just before."""
+    efficiency: float | None = None
+    """That over the step on all devices: 1 where communication costs nothing."""
 
 
 class Energy(_Part):
@@ -217,6 +350,20 @@ class Record(BaseModel):
     work: Work = Work()
     data: Data | None = None
     """Measurements: real input, where files were given."""
+    utilization: Utilization | None = None
+    """Measurements: achieved FLOP per second against the machine's peak."""
+    phases: list[PhaseMeasured] = []
+    """Measurements: the parts of a step, in order, from a pass of their own."""
+    predicted: Predicted | None = None
+    """Measurements: what was predicted for the same recipe and machine."""
+    state: State | None = None
+    """Measurements: what else went on in the machine."""
+    scaling: Scaling | None = None
+    """Measurements: on several devices."""
+    snapshot: str | None = None
+    """Measurements: file of torch's memory snapshot (https://docs.pytorch.org/memory_viz), where one was asked for."""
+    failure: Failure | None = None
+    """Measurements: why there are no numbers."""
     verdict: Verdict | None = None
     probability_fits: float | None = Field(default=None, ge=0, le=1)
     max_batch_size: int | None = None

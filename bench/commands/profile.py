@@ -10,6 +10,7 @@ from sslbench.bench.commands.output import emit
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED, default_backend
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.record import Backend
 from sslbench.bench.resolve import resolve_recipe
@@ -21,8 +22,8 @@ _WORKERS = 2
 @click.command()
 @recipe_options
 @click.option("--backend", type=click.Choice(MEASURED), help="Where it runs.  [default: what is here]")
-@click.option("--steps", type=int, default=20, show_default=True, help="Timed steps.")
-@click.option("--warmup", type=int, default=3, show_default=True, help="Steps before the timed ones.")
+@click.option("--steps", type=int, metavar="N", help="Timed steps.  [default: until --tolerance is met]")
+@click.option("--warmup", type=int, metavar="N", help="Steps before the timed ones.  [default: until they are steady]")
 @click.option("--max-seconds", type=float, default=60.0, show_default=True, help="Begin no step after this long.")
 @click.option("--timeout", type=float, default=900.0, show_default=True, help="Kill the worker after this long.")
 @click.option(
@@ -52,8 +53,8 @@ def command(
     *,
     recipe: str,
     backend: Backend | None,
-    steps: int,
-    warmup: int,
+    steps: int | None,
+    warmup: int | None,
     max_seconds: float,
     timeout: float,
     images: Path | None,
@@ -83,10 +84,7 @@ def command(
         record = measure(
             chosen,
             backend=backend,
-            steps=steps,
-            warmup=warmup,
-            max_seconds=max_seconds,
-            timeout=timeout,
+            budget=Budget(steps=steps, warmup=warmup, max_seconds=max_seconds, timeout=timeout),
             source=source,
             command=arguments,
             progress=progress,

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def step_progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+def step_progress(title: str) -> Iterator[Callable[[str, int, int | None], None] | None]:
     """A bar on stderr if that is a terminal, else None.
 
     It redraws only when told of a step: a thread that redraws would take the processor from the step that is timed.
@@ -22,7 +22,7 @@ def step_progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
         task = bar.add_task(title, total=None)
         bar.refresh()
 
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, refresh=True)
+        def show(phase: str, done: int, total: int | None) -> None:
+            bar.update(task, description=f"{title}, {phase}", completed=done, total=total, refresh=True)
 
         yield show

@@ -27,18 +27,20 @@ def measure_loading(
     Raises:
         MeasureError: a file cannot be read.
     """
-    done = spec.warmup + spec.steps  # of the steps with synthetic input
+    warmup, steps = outcome.warmup_steps, len(outcome.samples_seconds)  # as many as with synthetic input
+    done = warmup + steps
+    total = 2 * done
     try:
         reporter.phase("loader alone")
         outcome.items = batches.items
-        outcome.loader_samples_per_second = loader_rate(batches, steps=spec.steps, max_seconds=spec.max_seconds)
+        outcome.loader_samples_per_second = loader_rate(batches, steps=steps, max_seconds=spec.max_seconds)
         reporter.phase("steps fed by the loader")
         with batches.loading():
             until = time.monotonic() + spec.max_seconds
-            warm_up(step, spec.warmup, lambda warm: reporter.step(done + warm))
+            warm_up(step, warmup, lambda warm: reporter.step(done + warm, total))
             clock.wait()
-            fed = done + spec.warmup
-            time_steps(step, clock, steps=spec.steps, until=until, on_step=lambda timed: reporter.step(fed + timed))
+            fed = done + warmup
+            time_steps(step, clock, steps=steps, until=until, on_step=lambda timed: reporter.step(fed + timed, total))
             outcome.fed_samples_seconds = clock.samples_seconds()
     except DataError as error:
         raise MeasureError(str(error)) from error

@@ -9,6 +9,7 @@ from functools import partial
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.backends import MEASURED
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.gpu import first_visible_gpu
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
 from sslbench.bench.measure.process import run_worker
@@ -18,9 +19,9 @@ from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Record
 from sslbench.kernels.data.source import Source
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int | None], None]
+"""Told the worker's phase, its warm-up and timed steps so far, and how many are expected (None: not known yet)."""
 
-FEWEST_WARMUP_STEPS = 2  # the first makes gradients and optimizer state, the second meets them
 _GPU_INTERVAL_SECONDS = 0.02  # an NVML query takes milliseconds; what the allocator reserved stays
 
 
@@ -28,10 +29,7 @@ def measure(
     recipe: Recipe,
     *,
     backend: Backend,
-    steps: int = 20,
-    warmup: int = 3,
-    max_seconds: float = 60.0,
-    timeout: float = 900.0,
+    budget: Budget | None = None,
     source: Source | None = None,
     command: Sequence[str],
     progress: Progress | None = None,
@@ -41,20 +39,18 @@ def measure(
     Args:
         recipe: what is run.
         backend: where: torch or ONNX Runtime, on the processor or on the first visible NVIDIA GPU.
-        steps: timed steps.
-        warmup: steps before them, at least 2.
-        max_seconds: no further step is begun after this long in warm-up and timed steps; at least one is timed.
-        timeout: seconds after which everything is killed.
+        budget: how many steps, and for how long.
         source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
         command: the sslbench arguments that make the record again.
-        progress: told how many of how many warm-up and timed steps are done.
+        progress: told how far it is.
 
     Raises:
-        MeasureError: the backend is not available, or the step crashed, ran out of memory or took too long.
+        MeasureError: the backend is not available; a WorkerError where the step crashed, ran out of memory or took
+            too long.
         RecipeError: the step cannot exist, or the user's own code raised.
     """
-    _check(recipe, backend, steps, warmup)
-    _check_spans(max_seconds, timeout)
+    budget = budget or Budget()
+    _check(recipe, backend)
     _check_source(source, backend)
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
@@ -63,14 +59,15 @@ def measure(
         Spec,
         backend=backend,
         recipe=recipe.model_dump(),
-        steps=steps,
-        warmup=warmup,
-        max_seconds=max_seconds,
+        steps=budget.steps,
+        warmup=budget.warmup,
+        tolerance=budget.tolerance,
+        max_seconds=budget.max_seconds,
         gpu_uuid=gpu.uuid if gpu else "",
         source=asdict(source) if source else {},
     )
     with _folder(backend) as folder:
-        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, timeout, progress)
+        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, budget.timeout, progress)
     ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
     record = make_record(
         outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command
@@ -78,21 +75,11 @@ def measure(
     return record if source is None else with_data(record, outcome, source)
 
 
-def _check(recipe: Recipe, backend: Backend, steps: int, warmup: int) -> None:
+def _check(recipe: Recipe, backend: Backend) -> None:
     if backend not in MEASURED:
         raise MeasureError(f"backend {backend!r} cannot be measured: name one of {', '.join(MEASURED)}")
-    if steps < 1:
-        raise MeasureError(f"--steps: at least 1, got {steps}")
-    if warmup < FEWEST_WARMUP_STEPS:
-        raise MeasureError(f"--warmup: at least {FEWEST_WARMUP_STEPS} steps, got {warmup}")
     if backend.startswith("onnx") and recipe.stage != "infer":
         raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
-
-
-def _check_spans(max_seconds: float, timeout: float) -> None:
-    for option, seconds in (("--max-seconds", max_seconds), ("--timeout", timeout)):
-        if not seconds > 0:  # also where it is not a number
-            raise MeasureError(f"{option}: more than 0 seconds, got {seconds:g}")
 
 
 def _check_source(source: Source | None, backend: Backend) -> None:
@@ -125,17 +112,19 @@ def _tasks(backend: Backend) -> tuple[Task, ...]:
 def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: Progress | None) -> Outcome:
     """One worker after the other, each fresh; the outcome of the last."""
     deadline = time.monotonic() + timeout
-    total = (specs[-1].warmup + specs[-1].steps) * (2 if specs[-1].source else 1)
+    phase = "start"
 
     def on_phase(name: str, pid: int) -> None:
+        nonlocal phase
+        phase = name
         if name == MEMORY_PHASE:
             sampler.start(pid)
         else:
             sampler.stop()
 
-    def on_step(done: int) -> None:
+    def on_step(done: int, total: int | None) -> None:
         if progress is not None:
-            progress(done, total)
+            progress(phase, done, total)
 
     outcome = Outcome()
     try:
@@ -143,6 +132,4 @@ def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: 
             outcome = run_worker(spec, deadline=deadline, on_phase=on_phase, on_step=on_step)
     finally:
         sampler.stop()
-    if progress is not None:
-        progress(total, total)
     return outcome

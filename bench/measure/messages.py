@@ -3,7 +3,8 @@
 The worker's events, one JSON object a line:
 
 - `{"event": "phase", "name": "build"}`: a phase began; see `PHASES`.
-- `{"event": "step", "done": 3}`: warm-up and timed steps done so far, at most twenty lines a second.
+- `{"event": "step", "done": 3, "total": 23}`: warm-up and timed steps done so far and expected in all (null: not known
+  yet), at most twenty lines a second.
 - `{"event": "result", "outcome": {...}}`: the last line of a worker that succeeded; see `Outcome`.
 - `{"event": "error", "kind": "ValueError", "message": "...", "place": "a.py:12"}`: the last line of one that failed.
 
@@ -22,6 +23,7 @@ Phase = Literal[
     "warm-up",
     "timed steps",
     "memory pass",
+    "phase pass",
     "loader alone",
     "steps fed by the loader",
     "tensor count",
@@ -38,10 +40,21 @@ class Spec:
     backend: str
     recipe: dict[str, Any]
     """Fields of the recipe; a plain table, so that reading it imports nothing."""
-    steps: int
-    warmup: int
+    steps: int | None
+    """Timed steps; None: until `tolerance` is met."""
+    warmup: int | None
+    """Steps before them; None: until they are steady."""
+    tolerance: float
+    """Half the width of the median's 95 % interval, as a share of it, at which enough steps were timed."""
     max_seconds: float
     """Warm-up and timed steps stop after this long, the last step completed."""
+    devices: int = 1
+    strategy: str = "ddp"
+    """`ddp` or `fsdp`, for several devices."""
+    memory_limit_bytes: int | None = None
+    """Most that the worker may hold: GPU memory through torch's allocator, else resident memory."""
+    snapshot: str = ""
+    """File for torch's memory snapshot; empty: none."""
     folder: str = ""
     """Where the exported model, its inputs and its outputs are."""
     gpu_uuid: str = ""
@@ -59,6 +72,7 @@ class Outcome:
     """What a worker measured. Bytes, seconds, joules; None where `unknown` says why."""
 
     samples_seconds: list[float] = field(default_factory=list)
+    warmup_steps: int = 0
     recipe: dict[str, Any] = field(default_factory=dict)
     """The recipe as it ran, with the sizes that a factory has as defaults; empty where it ran as it was."""
     threads: int | None = None
@@ -66,8 +80,19 @@ class Outcome:
     """Resident bytes of the process before the step was built."""
     peak_resident_bytes: int | None = None
     """Most resident bytes from the first step on; None where the system keeps no high-water mark."""
+    unique_bytes: int | None = None
+    minor_page_faults: int | None = None
+    major_page_faults: int | None = None
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of the record's `PhaseMeasured`, in order."""
+    ranks: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of the record's `Rank`, for several devices."""
+    communication: str = ""
+    """The library between several devices."""
+    others_cpu_share: float | None = None
+    """Share of all cores that other programs kept busy during the timed steps."""
     joules_per_step: float | None = None
     energy_source: str | None = None
     items: int | None = None

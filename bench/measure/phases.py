@@ -15,12 +15,13 @@ def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outc
     """Warm up and time the step; samples, energy and what disturbed them go into the outcome."""
     until = time.monotonic() + spec.max_seconds
     reporter.phase("warm-up")
-    warm_up(step, spec.warmup, reporter.step)
+    warmup, steps = spec.warmup or 3, spec.steps or 20
+    warm_up(step, warmup, lambda done: reporter.step(done, warmup + steps))
     clock.wait()
     reporter.phase("timed steps")
     energy, contention = EnergyMeter(spec.gpu_uuid), Contention()
-    time_steps(step, clock, steps=spec.steps, until=until, on_step=lambda done: reporter.step(spec.warmup + done))
-    outcome.samples_seconds = clock.samples_seconds()
+    time_steps(step, clock, steps=steps, until=until, on_step=lambda done: reporter.step(warmup + done, warmup + steps))
+    outcome.samples_seconds, outcome.warmup_steps = clock.samples_seconds(), warmup
     outcome.warnings += contention.warnings()
     reading = energy.read()
     outcome.energy_source = reading.source

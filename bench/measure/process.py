@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from sslbench.bench import errors
-from sslbench.bench.errors import MeasureError, SSLBenchError
+from sslbench.bench.errors import MeasureError, SSLBenchError, WorkerError
 from sslbench.bench.measure.messages import Outcome, Spec
 
 _TICK_SECONDS = 0.5
@@ -31,7 +31,7 @@ def run_worker(
     *,
     deadline: float,
     on_phase: Callable[[str, int], None],
-    on_step: Callable[[int], None],
+    on_step: Callable[[int, int | None], None],
 ) -> Outcome:
     """Run a worker to its end. It and all it started are gone when this returns or raises.
 
@@ -39,25 +39,26 @@ def run_worker(
         spec: what it shall do.
         deadline: `time.monotonic()` at which it is killed.
         on_phase: told each phase's name and the worker's process id.
-        on_step: told how many warm-up and timed steps are done.
+        on_step: told how many warm-up and timed steps are done, and how many are expected.
 
     Raises:
-        MeasureError: the worker crashed, was killed, took too long, or its step raised; says which, where and why.
+        WorkerError: the worker crashed, was killed, took too long, or its step raised; says which, where and why.
+        MeasureError: it cannot run here.
         RecipeError: the worker found the recipe wrong.
     """
     with _log() as log, _started(spec, log) as process:
-        follower = _Follower(process, log, spec, deadline)
+        follower = _Follower(process, log, deadline)
         for event in follower.events():
             if event["event"] == "phase":
                 follower.phase = event["name"]
                 on_phase(event["name"], process.pid)
             elif event["event"] == "step":
                 follower.done = event["done"]
-                on_step(event["done"])
+                on_step(event["done"], event["total"])
             elif event["event"] == "result":
                 return Outcome(**event["outcome"])
             else:
-                raise _error_of(event, follower.phase)
+                raise _error_of(event, follower)
         raise follower.end_without_result()
 
 
@@ -114,10 +115,9 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
 class _Follower:
     """Reads a worker's events and knows how far it came."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log: IO[bytes], spec: Spec, deadline: float) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: IO[bytes], deadline: float) -> None:
         self._process = process
         self._log = log
-        self._spec = spec
         self._began = time.monotonic()
         self._deadline = deadline
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -129,27 +129,34 @@ class _Follower:
         """Every event until the worker's end.
 
         Raises:
-            MeasureError: the deadline passed.
+            WorkerError: the deadline passed.
         """
         while (line := self._next_line()) is not None:
             if line.startswith(b'{"event"'):  # anything else was printed before the worker took its channel
                 yield json.loads(line)
 
-    def end_without_result(self) -> SSLBenchError:
+    def failure(self, kind: str, message: str) -> WorkerError:
+        """What went wrong, with how far the worker had come."""
+        return WorkerError(message, kind=kind, phase=self.phase, steps_done=self.done)
+
+    def end_without_result(self) -> WorkerError:
         """Why the worker ended without an answer."""
         try:
             status = self._process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return MeasureError(f"the worker closed its channel in {self._where()} but runs on; it was killed")
+            return self.failure(
+                "crashed", f"the worker closed its channel in {self._where()} but runs on; it was killed"
+            )
         output = self._last_output()
         if status >= 0:
-            return MeasureError(f"the worker ended with exit status {status} in {self._where()}{output}")
+            return self.failure("crashed", f"the worker ended with exit status {status} in {self._where()}{output}")
         name = signal.Signals(-status).name
         if name == "SIGKILL":
-            return MeasureError(
-                f"the worker was killed (SIGKILL) in {self._where()}: probably this host ran out of memory: {_SMALLER}"
+            return self.failure(
+                "killed",
+                f"the worker was killed (SIGKILL) in {self._where()}: probably this host ran out of memory: {_SMALLER}",
             )
-        return MeasureError(f"the worker crashed ({name}) in {self._where()}, in native code{output}")
+        return self.failure("crashed", f"the worker crashed ({name}) in {self._where()}, in native code{output}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
@@ -163,9 +170,10 @@ class _Follower:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 spent = time.monotonic() - self._began
-                raise MeasureError(
+                raise self.failure(
+                    "timed-out",
                     f"no result after {spent:.0f} s, in {self._where()}: "
-                    "raise --timeout, or lower --batch-size or --steps"
+                    "raise --timeout, or lower --batch-size or --steps",
                 )
             ended = self._process.poll() is not None  # its children may hold the channel open
             try:
@@ -176,7 +184,7 @@ class _Follower:
 
     def _where(self) -> str:
         if self.phase in ("warm-up", "timed steps"):
-            return f"phase {self.phase!r} (about {self.done} of {self._spec.warmup + self._spec.steps} steps done)"
+            return f"phase {self.phase!r} (about {self.done} steps done)"
         return f"phase {self.phase!r}"
 
     def _last_output(self) -> str:
@@ -190,16 +198,16 @@ class _Follower:
         return f"; its last output: {_shortened(' | '.join(lines))}" if lines else ""
 
 
-def _error_of(event: dict[str, Any], phase: str) -> SSLBenchError:
+def _error_of(event: dict[str, Any], follower: _Follower) -> SSLBenchError:
     """The worker's exception: our own as they were, a user's with kind and place."""
     kind, message = event["kind"], _shortened(event["message"])
     if any(sign in f"{kind} {message}" for sign in _OUT_OF_MEMORY):
-        return MeasureError(f"out of memory in phase {phase!r}: {_SMALLER} ({message})")
+        return follower.failure("out-of-memory", f"out of memory in phase {follower.phase!r}: {_SMALLER} ({message})")
     own = getattr(errors, kind, None)
     if isinstance(own, type) and issubclass(own, SSLBenchError):
         return own(message)
     place = f"{event['place']}: " if event["place"] else ""
-    return MeasureError(f"{place}{kind}: {message}")
+    return follower.failure("raised", f"{place}{kind}: {message}")
 
 
 def _shortened(text: str) -> str:

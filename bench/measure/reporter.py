@@ -23,12 +23,12 @@ class Reporter:
         """A phase begins."""
         self._write({"event": "phase", "name": name})
 
-    def step(self, done: int) -> None:
-        """So many warm-up and timed steps are done; most calls write nothing."""
+    def step(self, done: int, total: int | None = None) -> None:
+        """So many warm-up and timed steps are done, of so many that are expected; most calls write nothing."""
         now = time.monotonic()
-        if now >= self._next_step_event:
+        if now >= self._next_step_event or done == total:
             self._next_step_event = now + 1 / _STEP_EVENTS_PER_SECOND
-            self._write({"event": "step", "done": done})
+            self._write({"event": "step", "done": done, "total": total})
 
     def result(self, outcome: Outcome) -> None:
         """The work is done."""

@@ -19,7 +19,7 @@ def test_the_tour_measures_and_predicts(parts):
 def test_what_was_predicted_can_be_set_beside_what_was_measured(parts):
     seen = []
     measured = answer(
-        parts["measure simclr-resnet18, infer, torch-cpu"], lambda done, total: seen.append((done, total))
+        parts["measure simclr-resnet18, infer, torch-cpu"], lambda _, done, total: seen.append((done, total))
     )
     predicted = answer(parts["predict simclr-resnet18, infer, this processor"])
     assert measured.failure == predicted.failure == ""

@@ -13,6 +13,7 @@ from sslbench.bench.cli import cli
 from sslbench.bench.errors import RecipeError, TraceError
 from sslbench.bench.fit_onnx import fit_onnx
 from sslbench.bench.machines import find_machine
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.predict.onnx_memory import predict_onnx_memory, predict_onnx_time
 from sslbench.bench.resolve import resolve_recipe
@@ -39,7 +40,7 @@ def graph():
 
 
 def test_memory_is_within_a_tenth_of_what_is_measured_here(record):
-    measured = measure(RECIPE, backend="onnx-cpu", steps=1, warmup=2, command=[]).memory
+    measured = measure(RECIPE, backend="onnx-cpu", budget=Budget(steps=1, warmup=2), command=[]).memory
     assert record.memory.required_bytes == pytest.approx(measured.required_bytes, rel=0.1)
     # A process that has to compile its modules first holds some 12 MiB more.
     assert record.memory.fixed_overhead_bytes == pytest.approx(measured.fixed_overhead_bytes, abs=16 * MIB)

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.resolve import resolve_recipe
 
@@ -53,9 +54,10 @@ def write_step(tmp_path):
 def run_step(write_step):
     """Measures the step that begins with the given lines."""
 
-    def run(lines: str = "pass", **options):
+    def run(lines: str = "pass", *, budget: dict[str, float] | None = None, **options):
         recipe = resolve_recipe(write_step(lines), {})
-        return measure(recipe, **{"backend": "torch-cpu", "steps": 6, "command": [], **options})
+        asked = Budget(**{"steps": 6, "warmup": 3, **(budget or {})})
+        return measure(recipe, **{"backend": "torch-cpu", "budget": asked, "command": [], **options})
 
     return run
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.measure.torch_backend import _check_cuda
 from sslbench.bench.resolve import resolve_recipe
@@ -13,7 +14,7 @@ from sslbench.bench.resolve import resolve_recipe
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU, or a PyTorch without CUDA")
 def test_a_step_on_the_card():
     recipe = resolve_recipe("bert-mini-mlm", {"batch_size": 4, "seq_len": 64})
-    record = measure(recipe, backend="torch-cuda", steps=10, command=[])
+    record = measure(recipe, backend="torch-cuda", budget=Budget(steps=10), command=[])
     assert len(record.time.samples_seconds) == 10
     assert all(sample > 0 for sample in record.time.samples_seconds)
     memory = record.memory

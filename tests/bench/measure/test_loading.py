@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.loading import loader_rate
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.record import dump_records, load_records
@@ -21,10 +22,10 @@ def files(tmp_path):
     return tmp_path
 
 
-def measured(name, path, *, kind, workers=1, changes=(), **options):
+def measured(name, path, *, kind, workers=1, changes=(), steps=2, **options):
     recipe = resolve_recipe(name, {"batch_size": 2, **dict(changes)})
     source = Source(kind=kind, path=str(path), workers=workers)
-    asked = {"backend": "torch-cpu", "steps": 2, "warmup": 2, "command": [], **options}
+    asked = {"backend": "torch-cpu", "budget": Budget(steps=steps, warmup=2), "command": [], **options}
     return measure(recipe, source=source, **asked)
 
 
@@ -36,7 +37,7 @@ def test_loader_and_fed_step_are_measured_beside_the_synthetic_one(files):
         kind="images",
         workers=2,
         changes={"image_size": 32},
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda _, done, total: told.append((done, total)),
     )
     data = record.data
     assert (data.kind, data.source, data.workers, data.items) == ("images", str(files), 2, 6)

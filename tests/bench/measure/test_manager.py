@@ -19,7 +19,7 @@ def test_a_measurement_from_end_to_end(run_step, tmp_path):
     record = run_step(
         "print('noise on the channel', flush=True); os.write(1, b'{\"event\": \"result\"}\\n'); sys.stdin.read()",
         command=["profile", "my_step.py:build"],
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda _, done, total: told.append((done, total)),
     )
     samples = record.time.samples_seconds
     assert len(samples) == 6
@@ -48,7 +48,7 @@ def test_a_measurement_from_end_to_end(run_step, tmp_path):
 
 
 def test_a_budget_ends_the_steps_and_says_so(run_step):
-    record = run_step("time.sleep(0.1)", max_seconds=0.35, steps=1000)
+    record = run_step("time.sleep(0.1)", budget={"max_seconds": 0.35, "steps": 1000})
     assert 1 <= len(record.time.samples_seconds) < 5
     assert record.time.interval_seconds is None
     assert "5 timed steps" in record.unknown["time.interval_seconds"]
@@ -64,10 +64,6 @@ MLM = Recipe(name="tiny", objective="mlm", model="bert-mini", batch_size=2, seq_
     [
         ({"backend": "onnx-cpu"}, "onnx-cpu runs inference only: add --stage infer"),
         ({"backend": "tpu"}, "backend 'tpu' cannot be measured: name one of torch-cuda, torch-cpu, onnx-c"),
-        ({"steps": 0}, "--steps: at least 1, got 0"),
-        ({"warmup": 1}, "--warmup: at least 2 steps, got 1"),
-        ({"max_seconds": float("nan")}, "--max-seconds: more than 0 seconds, got nan"),
-        ({"timeout": 0}, "--timeout: more than 0 seconds, got 0"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_a_worker_starts(changes, message):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.measure.onnx_backend import check_provider, load_inputs, open_session, thread_count
 from sslbench.bench.measure.onnx_export import check_outputs, export
@@ -20,10 +21,14 @@ def test_a_catalog_recipe_is_exported_verified_and_timed():
     recipe = resolve_recipe("bert-mini-mlm", {"stage": "infer", "batch_size": 2, "seq_len": 16})
     told = []
     record = measure(
-        recipe, backend="onnx-cpu", steps=5, command=[], progress=lambda done, total: told.append((done, total))
+        recipe,
+        backend="onnx-cpu",
+        budget=Budget(steps=5, warmup=3),
+        command=[],
+        progress=lambda *progress: told.append(progress),
     )
     assert len(record.time.samples_seconds) == 5
-    assert told[-1] == (8, 8)
+    assert told[-1] == ("timed steps", 8, 8)
     assert record.backend == "onnx-cpu"
     assert record.environment.threads == 1
     weights = 4 * 10_000_000  # bert-mini has more parameters than that

@@ -57,7 +57,7 @@ def test_a_hang_is_killed_with_all_that_it_started(run_step, child_pid_file):
             open(os.environ["CHILD_PID_FILE"], "w").write(str(child.pid))
             time.sleep(600)
             """,
-            timeout=5,
+            budget={"timeout": 5},
         )
     assert time.monotonic() - started < 60
     assert gone(int(child_pid_file.read_text()))
@@ -110,5 +110,5 @@ def test_the_recipe_says_how_cudas_allocator_runs(monkeypatch, asked, given, exp
     if given is not None:
         monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", given)
     recipe = resolve_recipe("bert-mini-mlm", {"expandable_segments": asked}).model_dump()
-    spec = Spec(task="torch", backend="torch-cuda", recipe=recipe, steps=1, warmup=0, max_seconds=1.0)
+    spec = Spec(task="torch", backend="torch-cuda", recipe=recipe, steps=1, warmup=2, tolerance=0.1, max_seconds=1.0)
     assert worker_environment(spec).get("PYTORCH_CUDA_ALLOC_CONF") == expected
