@@ -33,9 +33,9 @@ def fit(
     Raises:
         SSLBenchError: the step cannot be built or traced.
     """
-    recipe = _with_defaults(recipe)
+    recipe = with_defaults(recipe)
     source = TraceSource(recipe, cache)
-    return [_predict(recipe, machine, source, command, explained=explained) for machine in machines]
+    return [predict_on(recipe, machine, source, command, explained=explained) for machine in machines]
 
 
 class TraceSource:
@@ -75,7 +75,8 @@ def target_of(device: Device) -> tuple[Target, tuple[int, int]]:
     return "cuda", (9, 0) if capability[0] in (9, 10) else (8, 0)  # cuBLAS takes a larger workspace on Hopper
 
 
-def _with_defaults(recipe: Recipe) -> Recipe:
+def with_defaults(recipe: Recipe) -> Recipe:
+    """The recipe with the sizes that a factory has as defaults; any other recipe as it is."""
     if not recipe.factory:
         return recipe
     from sslbench.bench.build import factory_defaults  # noqa: PLC0415 - imports torch
@@ -83,7 +84,10 @@ def _with_defaults(recipe: Recipe) -> Recipe:
     return factory_defaults(recipe)
 
 
-def _predict(recipe: Recipe, machine: Machine, source: TraceSource, command: list[str], *, explained: bool) -> Record:
+def predict_on(
+    recipe: Recipe, machine: Machine, source: TraceSource, command: list[str], *, explained: bool = False
+) -> Record:
+    """The prediction for one machine, from the recipe's traces; arguments and errors as of `fit`."""
     trace = source.trace(machine.device, recipe.batch_size)
     prediction = predict(trace, machine, expandable=recipe.expandable_segments)
     largest, unknown = _largest_batch(recipe, machine, source)

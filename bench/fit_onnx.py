@@ -42,7 +42,7 @@ def fit_onnx(
     from sslbench.bench.trace.onnx_graph import recipe_graph  # noqa: PLC0415 - imports torch
 
     graph = recipe_graph(recipe)
-    return [_record(recipe, machine, graph, command, explained=explained) for machine in machines]
+    return [predict_graph(recipe, machine, graph, command, explained=explained) for machine in machines]
 
 
 def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
@@ -68,7 +68,10 @@ def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
             )
 
 
-def _record(recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[str], *, explained: bool) -> Record:
+def predict_graph(
+    recipe: Recipe, machine: Machine, graph: OnnxGraph, command: list[str], *, explained: bool = False
+) -> Record:
+    """The prediction for one machine, from the recipe's exported graph; arguments as of `fit_onnx`."""
     buffers = plan(graph)
     trace = trace_of(graph, buffers, recipe.batch_size)
     predicted = predict_onnx_memory(graph, buffers, trace, machine)

@@ -12,6 +12,7 @@ from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.gpu import first_visible_gpu
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
+from sslbench.bench.measure.predicted import with_prediction, without_prediction
 from sslbench.bench.measure.process import run_worker
 from sslbench.bench.measure.recording import make_record, with_data
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
@@ -33,6 +34,7 @@ def measure(
     source: Source | None = None,
     command: Sequence[str],
     progress: Progress | None = None,
+    predict: bool = True,
 ) -> Record:
     """Run the recipe's step in a worker process and record time, memory and energy.
 
@@ -43,6 +45,7 @@ def measure(
         source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
         command: the sslbench arguments that make the record again.
         progress: told how far it is.
+        predict: whether the record gets the prediction for the same step, made when the measurement is done.
 
     Raises:
         MeasureError: the backend is not available; a WorkerError where the step crashed, ran out of memory or took
@@ -72,7 +75,9 @@ def measure(
     record = make_record(
         outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command
     )
-    return record if source is None else with_data(record, outcome, source)
+    if source is not None:
+        record = with_data(record, outcome, source)
+    return with_prediction(record, progress=progress) if predict else without_prediction(record, "not asked for")
 
 
 def _check(recipe: Recipe, backend: Backend) -> None:

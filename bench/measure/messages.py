@@ -27,9 +27,10 @@ Phase = Literal[
     "loader alone",
     "steps fed by the loader",
     "tensor count",
+    "prediction",
 ]
 MEMORY_PHASE: Phase = "memory pass"
-Task = Literal["torch", "onnx-export", "onnx-run"]
+Task = Literal["torch", "onnx-export", "onnx-run", "predict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class Spec:
     """NVML's identity of the card, for its energy counter."""
     source: dict[str, Any] = field(default_factory=dict)
     """Fields of the `Source` of real input; empty: synthetic input alone."""
+    machine: dict[str, Any] = field(default_factory=dict)
+    """Fields of the machine that the task `predict` predicts for."""
 
     def to_line(self) -> str:
         """As one line of JSON."""
@@ -101,6 +104,8 @@ class Outcome:
     """Of real input, without the model."""
     fed_samples_seconds: list[float] = field(default_factory=list)
     """Every timed step that was fed by the loader."""
+    prediction: dict[str, Any] = field(default_factory=dict)
+    """Of the task `predict`: the record of the prediction, and `peak`, the type that most of its FLOP are of."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Why a field of the record is null, by its dotted path."""
     warnings: list[str] = field(default_factory=list)

@@ -18,10 +18,6 @@ _FEWEST_SAMPLES = 5  # fewer give no 90 % interval of the median
 _NEVER_MEASURED = {
     "memory.interval_bytes": "measured once",
     **dict.fromkeys(("verdict", "probability_fits", "max_batch_size"), "measured, not predicted"),
-    **{
-        f"work.{name}": "a measurement counts no operators: `sslbench fit` does"
-        for name in ("flops", "bytes_read", "bytes_written", "operators", "parameters")
-    },
 }
 
 

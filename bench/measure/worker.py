@@ -25,6 +25,7 @@ TASKS = {
     "torch": "sslbench.bench.measure.torch_backend",
     "onnx-export": "sslbench.bench.measure.onnx_export",
     "onnx-run": "sslbench.bench.measure.onnx_backend",
+    "predict": "sslbench.bench.measure.predicting",
 }
 
 

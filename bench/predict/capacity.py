@@ -1,6 +1,6 @@
 """What a machine has for a step, and what its memory holds besides: every constant with where it comes from."""
 
-from sslbench.hardware_profiles.schema import Machine
+from sslbench.hardware_profiles.schema import Figure, Machine
 
 MIB = 2**20
 
@@ -34,10 +34,24 @@ CPU_HEAP_BYTES = 120 * MIB
 BERT and a small Llama, without relation to the peak; the median."""
 
 
+_USABLE = {"dedicated": CUDA_USABLE, "unified": METAL_USABLE, "host": HOST_USABLE}
+
+
+def limited(machine: Machine, limit_bytes: int) -> Machine:
+    """The machine with so much less memory that a step can have `limit_bytes`, if it has more."""
+    device = machine.device
+    if capacity_bytes(machine) <= limit_bytes:
+        return machine
+    taken = 0 if device.in_use_bytes is None else device.in_use_bytes.value
+    value = (limit_bytes + taken) / _USABLE[device.memory_kind]
+    memory = Figure(value=value, basis="derived", source="the memory limit that was asked for, made whole")
+    return machine.model_copy(update={"device": device.model_copy(update={"memory_bytes": memory})})
+
+
 def capacity_bytes(machine: Machine) -> int:
     """Memory that a step can have on one device of the machine."""
     device = machine.device
-    usable = {"dedicated": CUDA_USABLE, "unified": METAL_USABLE, "host": HOST_USABLE}[device.memory_kind]
+    usable = _USABLE[device.memory_kind]
     taken = 0 if device.in_use_bytes is None else device.in_use_bytes.value
     return max(0, int(device.memory_bytes.value * usable - taken))
 

@@ -114,6 +114,11 @@ def _arithmetic_seconds(kind: OperatorKind, operator_class: OperatorClass, devic
 
 def peak_flops(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
     """Dense peak for the operator's type; a type without a fast path runs at the fp32 rate."""
+    return device.peak_flops_per_second[peak_dtype(kind, operator_class, device, trace)].value
+
+
+def peak_dtype(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> DType:
+    """The type whose peak bounds the operator: its own, else fp32."""
     dtype = compute_dtype(kind)
     wanted: DType = "fp32"
     if dtype == "fp32":
@@ -125,5 +130,4 @@ def peak_flops(kind: OperatorKind, operator_class: OperatorClass, device: Device
         wanted = "bf16"
     elif dtype == "fp64":
         wanted = "fp64"
-    peaks = device.peak_flops_per_second
-    return (peaks.get(wanted) or peaks["fp32"]).value
+    return wanted if wanted in device.peak_flops_per_second else "fp32"

@@ -57,7 +57,7 @@ def run_step(write_step):
     def run(lines: str = "pass", *, budget: dict[str, float] | None = None, **options):
         recipe = resolve_recipe(write_step(lines), {})
         asked = Budget(**{"steps": 6, "warmup": 3, **(budget or {})})
-        return measure(recipe, **{"backend": "torch-cpu", "budget": asked, "command": [], **options})
+        return measure(recipe, **{"backend": "torch-cpu", "budget": asked, "command": [], "predict": False, **options})
 
     return run
 
