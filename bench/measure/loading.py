@@ -3,8 +3,11 @@
 import gc
 import time
 
+import torch
+
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.phase_pass import data_phase
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.timing import Clock, Step, time_steps, warm_up
 from sslbench.kernels.data.loader import Batches
@@ -12,14 +15,24 @@ from sslbench.kernels.data.source import DataError
 
 
 def measure_loading(
-    step: Step, batches: Batches, *, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome
+    step: Step,
+    batches: Batches,
+    *,
+    clock: Clock,
+    device: torch.device,
+    spec: Spec,
+    reporter: Reporter,
+    outcome: Outcome,
 ) -> None:
     """Time the loader alone, then steps on its batches, each with processes of its own; both go into the outcome.
+
+    Some more fed steps tell how long a step waits for its batch: the data phase.
 
     Args:
         step: takes its input from `batches`.
         batches: of the step.
         clock: has timed nothing yet.
+        device: that runs the step.
         spec: how many steps, and for how long.
         reporter: told of both phases.
         outcome: where the figures go.
@@ -42,6 +55,7 @@ def measure_loading(
             fed = done + warmup
             time_steps(step, clock, steps=steps, until=until, on_step=lambda timed: reporter.step(fed + timed, total))
             outcome.fed_samples_seconds = clock.samples_seconds()
+            data_phase(step, batches, device, spec, outcome)
     except DataError as error:
         raise MeasureError(str(error)) from error
 

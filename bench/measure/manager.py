@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.gpu import first_visible_gpu
@@ -32,6 +34,7 @@ def measure(
     backend: Backend,
     budget: Budget | None = None,
     source: Source | None = None,
+    snapshot: Path | None = None,
     command: Sequence[str],
     progress: Progress | None = None,
     predict: bool = True,
@@ -43,6 +46,7 @@ def measure(
         backend: where: torch or ONNX Runtime, on the processor or on the first visible NVIDIA GPU.
         budget: how many steps, and for how long.
         source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
+        snapshot: file that torch's CUDA allocator writes its history of one step to, for docs.pytorch.org/memory_viz.
         command: the sslbench arguments that make the record again.
         progress: told how far it is.
         predict: whether the record gets the prediction for the same step, made when the measurement is done.
@@ -55,6 +59,7 @@ def measure(
     budget = budget or Budget()
     _check(recipe, backend)
     _check_source(source, backend)
+    _check_snapshot(snapshot, backend)
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
@@ -68,6 +73,7 @@ def measure(
         max_seconds=budget.max_seconds,
         gpu_uuid=gpu.uuid if gpu else "",
         source=asdict(source) if source else {},
+        snapshot=str(snapshot) if snapshot else "",
     )
     with _folder(backend) as folder:
         outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, budget.timeout, progress)
@@ -77,6 +83,8 @@ def measure(
     )
     if source is not None:
         record = with_data(record, outcome, source)
+    if snapshot is not None and "snapshot" not in outcome.unknown:
+        record = record.model_copy(update={"snapshot": str(snapshot)})
     return with_prediction(record, progress=progress) if predict else without_prediction(record, "not asked for")
 
 
@@ -94,6 +102,16 @@ def _check_source(source: Source | None, backend: Backend) -> None:
         raise MeasureError(f"--{source.kind}: {backend} runs on synthetic input only: use a torch backend")
     if source.workers < 0:
         raise MeasureError(f"--workers: at least 0, got {source.workers}")
+
+
+def _check_snapshot(snapshot: Path | None, backend: Backend) -> None:
+    if snapshot is None:
+        return
+    if backend != "torch-cuda":
+        raise MeasureError(
+            f"--memory-snapshot: {backend} has no allocator whose history torch writes down: use torch-cuda"
+        )
+    check_writable(snapshot)
 
 
 @contextmanager

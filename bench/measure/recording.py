@@ -9,7 +9,7 @@ from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
 from sslbench.bench.measure.timing import drift, median_interval
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Data, Energy, Memory, Record, Time
+from sslbench.bench.record import Backend, Data, Energy, Memory, PhaseMeasured, Record, Time
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import describe_here
 from sslbench.kernels.data.source import Source
@@ -56,6 +56,7 @@ def make_record(
         memory=memory,
         time=_time(outcome.samples_seconds, recipe),
         energy=Energy(joules_per_step=outcome.joules_per_step, source=outcome.energy_source),
+        phases=[PhaseMeasured(**phase) for phase in outcome.phases],
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
         warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu)],
     )
@@ -90,6 +91,9 @@ def _cpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
         fixed_overhead_bytes=outcome.baseline_bytes,
         required_bytes=outcome.peak_resident_bytes or sampled,
         capacity_bytes=capacity,
+        unique_bytes=outcome.unique_bytes,
+        minor_page_faults=outcome.minor_page_faults,
+        major_page_faults=outcome.major_page_faults,
     )
 
 
@@ -102,6 +106,9 @@ def _gpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
         fixed_overhead_bytes=overhead,
         required_bytes=sampled,
         capacity_bytes=capacity,
+        unique_bytes=outcome.unique_bytes,
+        minor_page_faults=outcome.minor_page_faults,
+        major_page_faults=outcome.major_page_faults,
     )
 
 

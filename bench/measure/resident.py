@@ -1,8 +1,12 @@
-"""Resident memory of this process, from the kernel's own bookkeeping; no sampling, no cost to the step."""
+"""Memory of this process, from the kernel's own bookkeeping; no sampling, no cost to the step."""
 
+import sys
 from pathlib import Path
 
 import psutil
+
+if sys.platform != "win32":
+    import resource
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -12,6 +16,26 @@ _RESET_HIGH_WATER_MARK = "5"
 def resident_bytes() -> int:
     """Bytes of this process in physical memory now (RSS, shared library pages included)."""
     return int(psutil.Process().memory_info().rss)
+
+
+def unique_bytes() -> int:
+    """Bytes of this process in physical memory now that no other process shares (USS): what its end would free.
+
+    Raises:
+        psutil.Error: the system does not tell.
+    """
+    return int(psutil.Process().memory_full_info().uss)
+
+
+def page_faults() -> tuple[int, int] | None:
+    """Pages that the kernel has mapped for this process: without reading a disk, and with; None on Windows.
+
+    `ru_minflt` and `ru_majflt` of `man 2 getrusage`, all threads together, children not included.
+    """
+    if sys.platform == "win32":
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_minflt, usage.ru_majflt
 
 
 class HighWaterMark:

@@ -3,18 +3,21 @@
 import gc
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from sslbench.bench.build import build_fed_step, build_step, factory_defaults
-from sslbench.bench.errors import MeasureError
+from sslbench.bench.errors import MeasureError, OutputError
 from sslbench.bench.measure.loading import measure_loading
 from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.phase_pass import phase_pass, set_peaks
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
-from sslbench.bench.measure.tensor_count import peak_tensor_bytes
+from sslbench.bench.measure.snapshot import write_snapshot
+from sslbench.bench.measure.tensor_count import count_tensors
 from sslbench.bench.measure.timing import HostClock, Step
 from sslbench.bench.recipe import Recipe
 from sslbench.kernels.data.loader import Batches
@@ -74,7 +77,9 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
         torch.cuda.reset_peak_memory_stats(device)
     clock = HostClock if device.type == "cpu" else CudaClock
     measure_steps(step, clock(), spec, reporter, outcome)
-    memory_pass(step, reporter)
+    memory_pass(step, reporter, outcome)
+    if spec.snapshot:
+        _write_snapshot(step, Path(spec.snapshot), outcome)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         outcome.peak_allocated_bytes = torch.cuda.max_memory_allocated(device)
@@ -82,8 +87,9 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     else:
         outcome.peak_resident_bytes = mark.read()
         outcome.unknown["memory.peak_reserved_bytes"] = "torch's CPU allocator reserves nothing ahead"
+    phase_pass(step, device, spec, reporter, outcome)
     if batches is not None:
-        measure_loading(step, batches, clock=clock(), spec=spec, reporter=reporter, outcome=outcome)
+        measure_loading(step, batches, clock=clock(), device=device, spec=spec, reporter=reporter, outcome=outcome)
     if device.type == "cuda":
         return outcome
     del step, batches
@@ -100,16 +106,32 @@ def _build(recipe: Recipe, device: torch.device, spec: Spec) -> tuple[Step, Batc
 
 
 def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter: Reporter, outcome: Outcome) -> None:
-    field = "memory.peak_allocated_bytes"
     if expected_seconds > spec.max_seconds:
-        outcome.unknown[field] = f"counting tensors would take about {expected_seconds:.0f} s: raise --max-seconds"
+        _not_counted(outcome, f"counting tensors would take about {expected_seconds:.0f} s: raise --max-seconds")
         return
     reporter.phase("tensor count")
     try:
-        outcome.peak_allocated_bytes = peak_tensor_bytes(lambda: build_step(recipe, torch.device("cpu")))
+        counted = count_tensors(lambda: build_step(recipe, torch.device("cpu")))
     except Exception as error:
-        # twice, or a step that profiles itself, costs this one field
-        outcome.unknown[field] = f"the step could not be built and run again to count tensors: {error}"
+        # twice, or a step that profiles itself, costs these fields alone
+        _not_counted(outcome, f"the step could not be built and run again to count tensors: {error}")
+        return
+    outcome.peak_allocated_bytes = counted.peak_bytes
+    set_peaks(outcome, counted.phase_peaks)
+
+
+def _not_counted(outcome: Outcome, reason: str) -> None:
+    outcome.unknown["memory.peak_allocated_bytes"] = reason
+    for phase in outcome.phases:
+        outcome.unknown[f"phases.{phase['name']}.peak_allocated_bytes"] = reason
+
+
+def _write_snapshot(step: Step, path: Path, outcome: Outcome) -> None:
+    try:
+        write_snapshot(step, path)
+    except OutputError as error:
+        outcome.unknown["snapshot"] = str(error)
+        outcome.warnings.append(f"--memory-snapshot: {error}")
 
 
 def _check_cuda() -> None:
