@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.errors import MeasureError, SSLBenchError
 from sslbench.bench.measure.messages import Spec
 from sslbench.bench.measure.process import run_worker
 from sslbench.bench.predict.capacity import limited
-from sslbench.bench.record import Predicted, Record, Utilization, Work
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.record import Backend, Predicted, Record, Utilization, Work
+from sslbench.hardware_profiles.schema import Machine
 
 _TIMEOUT_SECONDS = 300.0  # the largest steps of the catalog are traced within one minute on two cores
 _DEVICES = {"torch-cuda": ("cuda", "rocm"), "torch-cpu": ("cpu",), "onnx-cpu": ("cpu",)}
@@ -34,13 +36,13 @@ def with_prediction(
         memory_limit_bytes: what the step was allowed to hold, where that was less than the machine has.
         progress: told that the prediction begins.
     """
-    reason = _not_predicted(record)
+    reason = _not_predicted(record.recipe, record.backend, record.machine)
     if reason:
         return without_prediction(record, reason)
     if progress is not None:
         progress("prediction", 0, None)
     try:
-        found = _predict(record, memory_limit_bytes)
+        found = _predict(record.recipe, record.backend, record.machine, memory_limit_bytes)
     except SSLBenchError as error:
         return without_prediction(record, f"the step could not be predicted: {error}")
     return _filled(record, Record.model_validate(found["record"]), found["peak"], devices)
@@ -52,23 +54,37 @@ def without_prediction(record: Record, reason: str) -> Record:
     return record.model_copy(update={"unknown": record.unknown | unknown})
 
 
-def _not_predicted(record: Record) -> str:
+def predicted_record(
+    recipe: Recipe, backend: Backend, machine: Machine, *, memory_limit_bytes: int | None = None
+) -> Record:
+    """What `sslbench fit` says of a recipe on a machine, from a process of its own.
+
+    Raises:
+        SSLBenchError: the step cannot be traced, or steps of that kind are not predicted.
+    """
+    reason = _not_predicted(recipe, backend, machine)
+    if reason:
+        raise MeasureError(reason)
+    return Record.model_validate(_predict(recipe, backend, machine, memory_limit_bytes)["record"])
+
+
+def _not_predicted(recipe: Recipe, backend: Backend, machine: Machine) -> str:
     """Why there is no prediction for this backend, stage and device; empty where there is one."""
-    if record.backend not in _DEVICES:
-        return f"{record.backend} is not predicted"
-    if record.backend == "onnx-cpu" and record.recipe.stage != "infer":
+    if backend not in _DEVICES:
+        return f"{backend} is not predicted"
+    if backend == "onnx-cpu" and recipe.stage != "infer":
         return "training in ONNX Runtime is not predicted"
-    if record.machine.device.kind not in _DEVICES[record.backend]:
-        return f"the device has no profile ({record.machine.notes or record.machine.title})"
+    if machine.device.kind not in _DEVICES[backend]:
+        return f"the device has no profile ({machine.notes or machine.title})"
     return ""
 
 
-def _predict(record: Record, memory_limit_bytes: int | None) -> dict[str, Any]:
-    machine = record.machine if memory_limit_bytes is None else limited(record.machine, memory_limit_bytes)
+def _predict(recipe: Recipe, backend: Backend, machine: Machine, memory_limit_bytes: int | None) -> dict[str, Any]:
+    machine = machine if memory_limit_bytes is None else limited(machine, memory_limit_bytes)
     spec = Spec(
         task="predict",
-        backend=record.backend,
-        recipe=record.recipe.model_dump(),
+        backend=backend,
+        recipe=recipe.model_dump(),
         steps=None,
         warmup=None,
         tolerance=1.0,
