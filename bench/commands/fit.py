@@ -1,12 +1,11 @@
 """`sslbench fit`: does a recipe fit a machine, and how fast does it run there."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
+from sslbench.bench.commands.options import arguments_of, changes_from, memory_size, output_options, recipe_options
 from sslbench.bench.commands.output import emit
 from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
@@ -14,26 +13,9 @@ from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache, cache_folder
 
-_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-}
 _DOES_NOT_FIT, _TIGHT = 1, 3
 _EXIT_CODES = {"fits": 0, "tight": _TIGHT, "spills": _TIGHT, "does-not-fit": _DOES_NOT_FIT}
 _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
-
-
-def memory_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Bytes of an amount of memory with its unit, such as `48GiB`; a usage error where it is no positive size."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([kmgt]?i?b?)", value.strip().lower())
-    size = int(float(match[1]) * _UNITS[match[2]]) if match is not None and match[2] in _UNITS else 0
-    if size <= 0:
-        raise click.BadParameter(f"{value!r} is not a size such as 48GiB", ctx, param)
-    return size
 
 
 @click.command("fit")
