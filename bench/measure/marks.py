@@ -70,7 +70,8 @@ class Marks(Generic[Moment]):
     @contextmanager
     def watch(self) -> Iterator[None]:
         """While active, torch and the loader's batches leave marks."""
-        engine = self._between(torch.autograd._engine_run_backward, _BACKWARD, _BACKWARD_END)
+        run_backward = torch.autograd._engine_run_backward  # type: ignore[attr-defined]  # torch's own name for it
+        engine = self._between(run_backward, _BACKWARD, _BACKWARD_END)
         batch = self._between(Batches.__next__, _DATA, _DATA_END)
         with ExitStack() as stack:
             # One place for all that is public: each of them looks the engine up there.
