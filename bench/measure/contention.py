@@ -4,7 +4,6 @@ import time
 
 import psutil
 
-_DOUBTFUL_SHARE = 0.1
 _SHORTEST_SPAN_SECONDS = 0.2  # the kernel counts processor time in ticks of 10 ms
 
 
@@ -26,13 +25,6 @@ class Contention:
             return None
         others = (_system_busy_seconds() - self._busy) - (self._own_seconds() - self._own)
         return min(max(others / (span * (psutil.cpu_count() or 1)), 0.0), 1.0)
-
-    def warnings(self) -> list[str]:
-        """A warning if others were busy enough to make the times doubtful."""
-        share = self.others_share()
-        if share is None or share < _DOUBTFUL_SHARE:
-            return []
-        return [f"other programs kept {share:.0%} of the processor busy while steps were timed"]
 
     def _own_seconds(self) -> float:
         used = self._process.cpu_times()

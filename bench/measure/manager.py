@@ -13,11 +13,12 @@ from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.gpu import first_visible_gpu
-from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec, Task
+from sslbench.bench.measure.messages import Outcome, Spec, Task
 from sslbench.bench.measure.predicted import with_prediction, without_prediction
 from sslbench.bench.measure.process import run_worker
 from sslbench.bench.measure.recording import make_record, with_data
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
+from sslbench.bench.measure.state import StateWatch
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Record
 from sslbench.kernels.data.source import Source
@@ -63,6 +64,7 @@ def measure(
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
+    watch = StateWatch(gpu, sampler)
     spec = partial(
         Spec,
         backend=backend,
@@ -76,11 +78,12 @@ def measure(
         snapshot=str(snapshot) if snapshot else "",
     )
     with _folder(backend) as folder:
-        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], sampler, budget.timeout, progress)
+        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], watch, budget.timeout, progress)
     ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
     record = make_record(
         outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command
     )
+    record = watch.added_to(record, outcome)
     if source is not None:
         record = with_data(record, outcome, source)
     if snapshot is not None and "snapshot" not in outcome.unknown:
@@ -132,7 +135,7 @@ def _tasks(backend: Backend) -> tuple[Task, ...]:
     return ("onnx-export", "onnx-run") if backend.startswith("onnx") else ("torch",)
 
 
-def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: Progress | None) -> Outcome:
+def _run(specs: Sequence[Spec], watch: StateWatch, timeout: float, progress: Progress | None) -> Outcome:
     """One worker after the other, each fresh; the outcome of the last."""
     deadline = time.monotonic() + timeout
     phase = "start"
@@ -140,10 +143,7 @@ def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: 
     def on_phase(name: str, pid: int) -> None:
         nonlocal phase
         phase = name
-        if name == MEMORY_PHASE:
-            sampler.start(pid)
-        else:
-            sampler.stop()
+        watch.on_phase(name, pid)
 
     def on_step(done: int, total: int | None) -> None:
         if progress is not None:
@@ -154,5 +154,5 @@ def _run(specs: Sequence[Spec], sampler: PeakSampler, timeout: float, progress: 
         for spec in specs:
             outcome = run_worker(spec, deadline=deadline, on_phase=on_phase, on_step=on_step)
     finally:
-        sampler.stop()
+        watch.stop()
     return outcome

@@ -29,6 +29,7 @@ Phase = Literal[
     "tensor count",
     "prediction",
 ]
+TIMED_PHASE: Phase = "timed steps"
 MEMORY_PHASE: Phase = "memory pass"
 Task = Literal["torch", "onnx-export", "onnx-run", "predict"]
 

@@ -21,6 +21,8 @@ class PeakSampler:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.peak_bytes: int | None = None
+        self.problem = ""
+        """What NVML said when it stopped answering; what was seen until then stands."""
 
     def start(self, pid: int) -> None:
         """Begin to sample that process."""
@@ -38,8 +40,10 @@ class PeakSampler:
             while not self._stopped.is_set():
                 self.peak_bytes = max(self.peak_bytes or 0, self._read(pid))
                 self._stopped.wait(self._interval)
-        except (psutil.Error, pynvml.NVMLError):
-            return  # the worker or the card is gone: what was seen so far stands
+        except psutil.Error:
+            return  # the worker is gone
+        except pynvml.NVMLError as error:
+            self.problem = str(error)
 
 
 def process_resident_bytes(pid: int) -> int:
