@@ -20,7 +20,8 @@ from sslbench.kernels.data.loader import Batches
 from sslbench.kernels.data.source import DataError, Source
 from sslbench.kernels.models import import_model
 from sslbench.kernels.objective import build_fed, build_inference, build_training, inference_of
-from sslbench.kernels.setup import Inference, Setup
+from sslbench.kernels.objective import training_of as objective_training
+from sslbench.kernels.setup import Inference, Setup, Training
 
 _Result = TypeVar("_Result")
 
@@ -49,6 +50,19 @@ def build_step(recipe: Recipe, device: torch.device) -> Callable[[], object]:
             its message and line.
     """
     return step_builder(recipe)(device)
+
+
+def build_parallel_step(recipe: Recipe, device: torch.device, strategy: str) -> Callable[[], object]:
+    """The recipe's training step on `device`, which averages gradients with the other processes of the default group.
+
+    Raises:
+        RecipeError: as `build_step`; the objective cannot run under the strategy.
+    """
+    from sslbench.kernels.parallel import build_parallel  # noqa: PLC0415 - imports much of torch.distributed
+
+    objective = _objective(recipe)
+    setup, keywords = _arguments(recipe, objective)
+    return _named(recipe, lambda: build_parallel(objective, setup(device), strategy, **keywords))
 
 
 def build_fed_step(recipe: Recipe, device: torch.device, source: Source) -> tuple[Callable[[], object], Batches]:
@@ -83,6 +97,19 @@ def inference_module(recipe: Recipe, device: torch.device) -> Inference:
     objective = _objective(recipe)
     setup, keywords = _arguments(recipe.with_options(stage="infer"), objective)
     return _named(recipe, lambda: inference_of(objective, setup(device), **keywords))
+
+
+def training_of(recipe: Recipe, device: torch.device) -> tuple[Training, Setup]:
+    """The recipe's objective, built for training but without its optimizer, and how it is run.
+
+    Raises:
+        RecipeError: as `build_step`; and for a factory, whose parts are not known.
+    """
+    if recipe.factory:
+        raise RecipeError(f"{recipe.name}: a step of one's own has no parts that are known: use a torch backend")
+    objective = _objective(recipe)
+    setup, keywords = _arguments(recipe, objective)
+    return _named(recipe, lambda: (objective_training(objective, setup(device), **keywords), setup(device)))
 
 
 def factory_defaults(recipe: Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from sslbench.kernels.model_tables import model_table, timm_name
 
 CUSTOM = "custom"
 SIZES = ("batch_size", "seq_len", "image_size")
-FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing")
+FIELDS = (*SIZES, "model", "stage", "precision", "optimizer", "attention", "activation_checkpointing", "compile")
 """Fields that an objective's `build` takes as keywords, beside its own hyper-parameters; `--set` may set them too."""
 
 

@@ -16,7 +16,7 @@ def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
     if not gradients:
         return
     norms = torch._foreach_norm(gradients)
-    torch._foreach_add_(norms, 1e-6)
+    norms = torch._foreach_add(norms, 1e-6)  # not in place: the norm of a sharded gradient is summed up here
     factors = torch._foreach_reciprocal(norms)
     torch._foreach_mul_(factors, max_norm)
     torch._foreach_clamp_max_(factors, 1.0)

@@ -37,17 +37,21 @@ class Ema:
     def __init__(self, student: nn.Module, teacher: nn.Module, momentum: float) -> None:
         check_momentum(momentum)
         self.momentum = momentum
-        averaged = dict(teacher.named_parameters())
         sources = dict(student.named_parameters())
-        for name, parameter in averaged.items():
+        for name, parameter in teacher.named_parameters():
             _check_pair(name, parameter, sources.get(name))
-        self._teacher: list[torch.Tensor] = list(averaged.values())
-        self._student: list[torch.Tensor] = [sources[name] for name in averaged]
+        self._networks = student, teacher
+        self._pairs: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 
     @torch.no_grad()
     def update(self) -> None:
         """One step of the average; call it after the optimizer's."""
-        torch._foreach_lerp_(self._teacher, self._student, 1.0 - self.momentum)
+        if self._pairs is None:  # not before: sharding puts other parameters in the place of those that were built
+            student, teacher = self._networks
+            averaged, sources = dict(teacher.named_parameters()), dict(student.named_parameters())
+            self._pairs = list(averaged.values()), [sources[name] for name in averaged]
+        teacher_parameters, student_parameters = self._pairs
+        torch._foreach_lerp_(teacher_parameters, student_parameters, 1.0 - self.momentum)
 
 
 def check_momentum(momentum: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from sslbench.kernels.data.loader import Batches, make_batches
 from sslbench.kernels.data.source import Source
@@ -28,7 +29,7 @@ def build_training(objective: ModuleType, setup: Setup, **keywords: Any) -> Step
     Raises:
         ValueError: the objective cannot be built so; names the keyword, what was found and what is expected.
     """
-    return assemble(objective.train(setup, **_taken(objective.train, keywords)), setup)
+    return assemble(training_of(objective, setup, **keywords), setup)
 
 
 def assemble(training: Training, setup: Setup, batches: Iterator[tuple[torch.Tensor, ...]] | None = None) -> Step:
@@ -42,16 +43,10 @@ def assemble(training: Training, setup: Setup, batches: Iterator[tuple[torch.Ten
     Raises:
         ValueError: nothing of the network can be trained, or there is no such optimizer.
     """
-    optimizer = make_optimizer(
-        setup.optimizer,
-        training.network,
-        learning_rate=training.learning_rate if setup.learning_rate is None else setup.learning_rate,
-        weight_decay=training.weight_decay if setup.weight_decay is None else setup.weight_decay,
-        momentum=training.momentum,
-        betas=training.betas,
-    )
+    loss = torch.compile(training.loss) if setup.compile else training.loss
+    optimizer = optimizer_of(training, setup)
     return training_step(
-        lambda: training.loss(*(training.inputs if batches is None else next(batches))),
+        lambda: loss(*(training.inputs if batches is None else next(batches))),
         optimizer,
         device=setup.device,
         precision=setup.precision,
@@ -84,9 +79,31 @@ def build_fed(
         module, inputs = inference_of(objective, setup, **keywords)
         batches = make_batches(inputs, setup, source, ())
         return _inference(module, inputs, setup, batches), batches
-    training = objective.train(setup, **_taken(objective.train, keywords))
+    training = training_of(objective, setup, **keywords)
     batches = make_batches(training.inputs, setup, source, training.augmentations)
     return assemble(training, setup, batches), batches
+
+
+def training_of(objective: ModuleType, setup: Setup, **keywords: Any) -> Training:
+    """The objective's network, inputs and loss for training."""
+    result: Training = objective.train(setup, **_taken(objective.train, keywords))
+    return result
+
+
+def optimizer_of(training: Training, setup: Setup) -> Optimizer:
+    """The optimizer that a built objective is updated by.
+
+    Raises:
+        ValueError: nothing of the network can be trained, or there is no such optimizer.
+    """
+    return make_optimizer(
+        setup.optimizer,
+        training.network,
+        learning_rate=training.learning_rate if setup.learning_rate is None else setup.learning_rate,
+        weight_decay=training.weight_decay if setup.weight_decay is None else setup.weight_decay,
+        momentum=training.momentum,
+        betas=training.betas,
+    )
 
 
 def inference_of(objective: ModuleType, setup: Setup, **keywords: Any) -> Inference:
@@ -102,7 +119,12 @@ def _inference(
     batches: Iterator[tuple[torch.Tensor, ...]] | None = None,
 ) -> Step:
     return inference_step(
-        module, inputs, device=setup.device, precision=setup.precision, weights=setup.weights, batches=batches
+        torch.compile(module) if setup.compile else module,
+        inputs,
+        device=setup.device,
+        precision=setup.precision,
+        weights=setup.weights,
+        batches=batches,
     )
 
 

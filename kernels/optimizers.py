@@ -85,8 +85,16 @@ def _adam(groups: Groups, learning_rate: float, _momentum: float, foreach: bool)
     return Adam(groups, lr=learning_rate, foreach=foreach)
 
 
+def _adam_fused(groups: Groups, learning_rate: float, _momentum: float, _foreach: bool) -> Optimizer:
+    return Adam(groups, lr=learning_rate, fused=True)
+
+
 def _sgd(groups: Groups, learning_rate: float, momentum: float, foreach: bool) -> Optimizer:
     return SGD(groups, lr=learning_rate, momentum=momentum, foreach=foreach)
+
+
+def _sgd_fused(groups: Groups, learning_rate: float, momentum: float, _foreach: bool) -> Optimizer:
+    return SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
 
 
 def _lars(groups: Groups, learning_rate: float, momentum: float, _foreach: bool) -> Optimizer:
@@ -94,7 +102,15 @@ def _lars(groups: Groups, learning_rate: float, momentum: float, _foreach: bool)
     return LARS([{**decayed, "adapt": True}, {**plain, "adapt": False}], lr=learning_rate, momentum=momentum)
 
 
-_MAKERS = {"adamw": _adamw, "adamw-fused": _adamw_fused, "adam": _adam, "sgd": _sgd, "lars": _lars}
+_MAKERS = {
+    "adamw": _adamw,
+    "adamw-fused": _adamw_fused,
+    "adam": _adam,
+    "adam-fused": _adam_fused,
+    "sgd": _sgd,
+    "sgd-fused": _sgd_fused,
+    "lars": _lars,
+}
 OPTIMIZERS = tuple(_MAKERS)
 
 

@@ -39,6 +39,8 @@ class Setup:
     """Memory format of images and convolutions."""
     accumulation: int = 1
     """Forward and backward passes that a training step has before its update."""
+    compile: bool = False
+    """`torch.compile` the forward pass up to the loss, and with it the backward pass; or the module for inference."""
     learning_rate: float | None = None
     """None: the objective's own."""
     weight_decay: float | None = None
@@ -79,6 +81,8 @@ class Training:
     """Run on the gradients of the whole step, unscaled, before every optimizer update: clipping, a layer held fixed."""
     after_update: Callable[[], None] | None = None
     """Run after every optimizer update, without gradients: the EMA of a teacher, a queue, a centre."""
+    writes_parameters: bool = False
+    """Whether the loss itself changes parameters, which a sharded network would lose."""
     augmentations: tuple[Augmentation, ...] = ()
     """Of real images in place of the synthetic ones; see `sslbench.kernels.data.augmentation`."""
 

@@ -23,7 +23,7 @@ FOLDER_VARIABLE = "SSLBENCH_CACHE_DIR"
 LIBRARIES = ("torch", "transformers", "timm", "peft", "sslbench")
 _CODE = ("bench/trace", "bench/build.py", "kernels")
 _ROOT = Path(__file__).parents[2]
-_WORDS = ("name", "title", "paper", "expandable_segments")
+_WORDS = ("name", "title", "paper", "expandable_segments", "compile")
 """Fields of a recipe that change nothing in a trace."""
 
 

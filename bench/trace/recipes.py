@@ -28,6 +28,7 @@ def trace_recipe(recipe: Recipe, target: Target, capability: tuple[int, int]) ->
 
 
 def _trace(recipe: Recipe, target: Target, capability: tuple[int, int]) -> Trace:
+    recipe = recipe.model_copy(update={"compile": False})  # what a compiler would leave out is not known before it runs
     # Model code and the user's file are imported before torch pretends to have a GPU.
     with nullcontext() if recipe.factory else light_imports():
         on_device = step_builder(recipe)

@@ -93,6 +93,7 @@ def train(
         loss=loss,
         learning_rate=4.8 * setup.samples / 4096,
         weight_decay=1e-6,
+        writes_parameters=True,
         augmentations=SWAV,
     )
 
