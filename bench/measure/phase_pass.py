@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -22,72 +23,36 @@ from sslbench.kernels.data.loader import Batches
 _MOST_STEPS = 20
 _SHARE_OF_TIME = 0.1
 """Of `max_seconds`: no further step is begun after it."""
+_KEEP_PEAKS = ("cuda", "xpu")
+"""Devices whose allocator keeps a peak that can be reset."""
 _NO_BORDERS = (
     "no backward pass and no update by a torch optimizer was seen in the step: a CUDA graph that is replayed, or code "
     "of its own, has no borders that show"
 )
 
 
-class HostMoments:
-    """Times on the host's clock."""
-
-    def now(self) -> int:
-        """Nanoseconds."""
-        return time.perf_counter_ns()
-
-    def seconds(self, stretch: Stretch[int]) -> float:
-        """How long it took."""
-        return (stretch.end - stretch.start) / 1e9
-
-
-class DeviceMoments:
-    """Events on a device's current stream: the host is not held up, and the time is the device's own."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def now(self) -> torch.Event:
-        """An event behind all that the device was given."""
-        event = torch.Event(self._device, enable_timing=True)
-        event.record()
-        return event
-
-    def seconds(self, stretch: Stretch[torch.Event]) -> float:
-        """How long it took; waits for the device."""
-        stretch.end.synchronize()
-        return float(stretch.start.elapsed_time(stretch.end)) / 1e3
-
-
 class PhaseClock:
-    """A clock (see `timing.Clock`) that keeps the phases of every step.
+    """Keeps the phases of every step that it times (see `timing.time_steps`).
+
+    On an accelerator between events on its stream: the host is not held up, and the time is the device's own.
 
     Args:
         device: that runs the steps.
     """
 
     def __init__(self, device: torch.device) -> None:
-        moments: Any = HostMoments() if device.type == "cpu" else DeviceMoments(device)
-        self._device = device
-        self._seconds: Callable[[Stretch[Any]], float] = moments.seconds
-        self._marks: Marks[Any] = Marks(moments.now)
+        on_host = device.type == "cpu"
+        self._seconds: Callable[[Stretch[Any]], float] = _host_seconds if on_host else _device_seconds
+        self._marks: Marks[Any] = Marks(time.perf_counter_ns if on_host else partial(_event, device))
 
     def time(self, step: Step) -> None:
         """Run the step once, with marks."""
         with self._marks.watch():
             self._marks.run(step)
 
-    def wait(self) -> None:
-        """Return once the device has done all it was given."""
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
-
     def phases_seconds(self) -> list[dict[PhaseName, float]]:
         """Seconds of every step's phases, the several stretches of one added up."""
         return [_sums((stretch.phase, self._seconds(stretch)) for stretch in step) for step in self._marks.steps]
-
-    def samples_seconds(self) -> list[float]:
-        """Seconds of every step."""
-        return [sum(phases.values()) for phases in self.phases_seconds()]
 
 
 def phase_pass(step: Step, device: torch.device, spec: Spec, reporter: Reporter, outcome: Outcome) -> None:
@@ -109,18 +74,20 @@ def phase_pass(step: Step, device: torch.device, spec: Spec, reporter: Reporter,
     try:
         time_steps(step, clock, steps=steps, until=until, on_step=lambda _: None)
         seconds = median_seconds(clock.phases_seconds())
-        peaks = {} if device.type == "cpu" else peak_bytes(step, device, outcome)
+        peaks = peak_bytes(step, device) if device.type in _KEEP_PEAKS else None
     except Exception as error:
         # a step of one's own that counts its calls, or replaces the same functions, costs these fields alone
         outcome.unknown["phases"] = f"the step could not be run with marks between its phases: {error}"
         return
+    seconds.pop("data", None)  # synthetic input is not waited for
     if outcome.recipe.get("stage") == "train" and set(seconds) == {"forward"}:
         outcome.unknown["phases"] = _NO_BORDERS
         return
-    seconds.pop("data", None)  # synthetic input is not waited for
     set_phases(outcome, seconds)
-    if device.type != "cpu":
+    if peaks is not None:
         set_peaks(outcome, peaks)
+    elif device.type != "cpu":
+        no_peaks(outcome, f"torch keeps no peak of what tensors hold on {device.type}")
 
 
 def median_seconds(steps: Iterable[Mapping[PhaseName, float]]) -> dict[PhaseName, float]:
@@ -134,20 +101,15 @@ def median_seconds(steps: Iterable[Mapping[PhaseName, float]]) -> dict[PhaseName
     return {name: statistics.median(step.get(name, 0.0) for step in every) for name in names}
 
 
-def peak_bytes(step: Step, device: torch.device, outcome: Outcome) -> dict[PhaseName, int]:
+def peak_bytes(step: Step, device: torch.device) -> dict[PhaseName, int]:
     """Most bytes that a device's allocator had given to tensors in each phase of one step.
 
     Its peak is read and reset at every border, which takes the host longer than a time of phases would bear.
 
     Args:
         step: is run once.
-        device: an accelerator.
-        outcome: told why, where torch keeps no peak for the device; its own peaks have been read.
+        device: an accelerator, whose own peak has been read.
     """
-    if device.type == "mps":
-        reason = "torch keeps no peak of what tensors hold on MPS"
-        outcome.unknown |= {f"phases.{name}.peak_allocated_bytes": reason for name in get_args(PhaseName)}
-        return {}
 
     def since_last() -> int:
         peak = torch.accelerator.max_memory_allocated(device)
@@ -198,11 +160,31 @@ def set_phases(outcome: Outcome, seconds: Mapping[PhaseName, float]) -> None:
 def set_peaks(outcome: Outcome, peaks: Mapping[PhaseName, int]) -> None:
     """Peaks of the phases that the outcome has; one that has none says why."""
     for phase in outcome.phases:
-        field = f"phases.{phase['name']}.peak_allocated_bytes"
-        if phase["name"] in peaks:
-            phase["peak_allocated_bytes"] = peaks[phase["name"]]
-        else:
-            outcome.unknown.setdefault(field, "the step whose peaks were taken did not go through this phase")
+        phase["peak_allocated_bytes"] = peaks.get(phase["name"])
+    no_peaks(outcome, "the step whose peaks were taken did not go through this phase")
+
+
+def no_peaks(outcome: Outcome, reason: str) -> None:
+    """Why the phases that have no peak have none, unless that is known already."""
+    for phase in outcome.phases:
+        if phase["peak_allocated_bytes"] is None:
+            outcome.unknown.setdefault(f"phases.{phase['name']}.peak_allocated_bytes", reason)
+
+
+def _event(device: torch.device) -> torch.Event:
+    """An event behind all that the device was given on its current stream."""
+    event = torch.Event(device, enable_timing=True)
+    event.record()
+    return event
+
+
+def _device_seconds(stretch: Stretch[torch.Event]) -> float:
+    stretch.end.synchronize()
+    return float(stretch.start.elapsed_time(stretch.end)) / 1e3
+
+
+def _host_seconds(stretch: Stretch[int]) -> float:
+    return (stretch.end - stretch.start) / 1e9
 
 
 def _sums(parts: Iterable[tuple[PhaseName, float]]) -> dict[PhaseName, float]:

@@ -12,7 +12,7 @@ from sslbench.bench.build import build_fed_step, build_step, factory_defaults
 from sslbench.bench.errors import MeasureError, OutputError
 from sslbench.bench.measure.loading import measure_loading
 from sslbench.bench.measure.messages import Outcome, Spec
-from sslbench.bench.measure.phase_pass import phase_pass, set_peaks
+from sslbench.bench.measure.phase_pass import no_peaks, phase_pass, set_peaks
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
@@ -33,6 +33,7 @@ class CudaClock:
 
     def __init__(self) -> None:
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._seconds: list[float] = []
 
     def time(self, step: Step) -> None:
         """Run the step once between two events."""
@@ -46,10 +47,17 @@ class CudaClock:
         """Return once the GPU has done all it was given."""
         torch.cuda.synchronize()
 
+    def finished_seconds(self) -> list[float]:
+        """Seconds of the timed steps that the GPU has done; waits for nothing."""
+        done = next((at for at, (_, end) in enumerate(self._events) if not end.query()), len(self._events))
+        self._seconds += [start.elapsed_time(end) / 1e3 for start, end in self._events[:done]]
+        del self._events[:done]
+        return list(self._seconds)
+
     def samples_seconds(self) -> list[float]:
         """Seconds of every step timed so far; waits for the GPU."""
         self.wait()
-        return [start.elapsed_time(end) / 1e3 for start, end in self._events]
+        return self.finished_seconds()
 
 
 def _event() -> torch.cuda.Event:
@@ -122,8 +130,7 @@ def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter
 
 def _not_counted(outcome: Outcome, reason: str) -> None:
     outcome.unknown["memory.peak_allocated_bytes"] = reason
-    for phase in outcome.phases:
-        outcome.unknown[f"phases.{phase['name']}.peak_allocated_bytes"] = reason
+    no_peaks(outcome, reason)
 
 
 def _write_snapshot(step: Step, path: Path, outcome: Outcome) -> None:
