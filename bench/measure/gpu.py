@@ -1,4 +1,8 @@
-"""The NVIDIA GPU that a worker uses, as NVML shows it to the parent, outside the measured process."""
+"""The NVIDIA GPU that a worker uses, as NVML shows it to the parent, outside the measured process.
+
+Functions are called by their versioned names: the others answer a driver that lacks them with an error that is no
+`NVMLError`.
+"""
 
 import os
 from collections.abc import Iterable
@@ -40,7 +44,7 @@ class Gpu:
         used = int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).used)
         self.most_used_bytes = max(used, self.most_used_bytes or 0)
         with suppress(pynvml.NVMLError):  # an old driver: what the total grew by will do
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(self.handle):
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses_v3(self.handle):
                 if process.pid == pid and process.usedGpuMemory:
                     self.sees_process = True
                     return int(process.usedGpuMemory)
@@ -52,9 +56,9 @@ class Gpu:
         Raises:
             NVMLError: NVML does not tell.
         """
-        found = list(pynvml.nvmlDeviceGetComputeRunningProcesses(self.handle))
+        found = list(pynvml.nvmlDeviceGetComputeRunningProcesses_v3(self.handle))
         with suppress(pynvml.NVMLError_NotSupported):  # some cards for computing have no graphics
-            found += pynvml.nvmlDeviceGetGraphicsRunningProcesses(self.handle)
+            found += pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3(self.handle)
         return frozenset(process.pid for process in found)
 
     def counts_energy(self) -> bool:

@@ -1,10 +1,15 @@
 """Steps that a person might write, well and badly, and what measures them."""
 
+import ctypes
 import os
+import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import psutil
+import pynvml
 import pytest
 
 from sslbench.bench.measure.budget import Budget
@@ -74,3 +79,51 @@ def child_pid_file(tmp_path, monkeypatch) -> Path:
     path = tmp_path / "child.pid"
     monkeypatch.setenv("CHILD_PID_FILE", str(path))
     return path
+
+
+class NvmlStandIn:
+    """The one GPU of nvml_stand_in/nvml.c, which says what its lines mean; healthy and idle at first."""
+
+    def __init__(self, path):
+        self._path = path
+        self._numbers = {"total": 2**40, "used": 2**30, "temperature": 41, "graphics_mhz": 1980, "memory_mhz": 3201}
+        self._numbers |= {"power_mw": 300_000, "limit_mw": 700_000}
+        self._lines = []
+        self.set()
+
+    def set(self, *lines, **numbers):
+        """Adds lines and replaces numbers."""
+        self._lines += lines
+        self._numbers |= numbers
+        whole = [*self._lines, *(f"{name} {number}" for name, number in self._numbers.items())]
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text("\n".join(whole) + "\n")
+        fresh.replace(self._path)  # the library may be reading
+
+    def fail(self, error, function="*"):
+        """From now on the function, or any, ends with that error."""
+        self.set(f"error {function} {error}")
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory):
+    """Folder of a libnvidia-ml.so.1 that is built from nvml_stand_in/nvml.c."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or not sys.platform.startswith("linux"):
+        pytest.skip("the stand-in for NVML needs Linux and a C compiler")
+    folder = tmp_path_factory.mktemp("nvml")
+    source = Path(__file__).with_name("nvml_stand_in") / "nvml.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", source], check=True)
+    return folder
+
+
+@pytest.fixture
+def nvml(nvml_library, tmp_path, monkeypatch):
+    """A GPU that pynvml talks to, here and in workers."""
+    stand_in = NvmlStandIn(tmp_path / "gpu.txt")
+    monkeypatch.setenv("NVML_STAND_IN", str(tmp_path / "gpu.txt"))
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join([str(nvml_library), os.environ.get("LD_LIBRARY_PATH", "")]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(nvml_library / "libnvidia-ml.so.1")))
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    return stand_in
