@@ -1,0 +1,93 @@
+"""Whether an exported training step computes what torch computes, as closely as float32 lets anybody say. No torch.
+
+How far two correct programs may differ depends on the step: the gradient of a key bias is zero but for rounding, and
+AdamW divides it by its own size. So torch runs the same steps twice, the second time from numbers that were changed in
+their last bit. What that changes in a tensor is what rounding does to it, and ONNX Runtime may differ by `SPREAD` times
+as much, plus a share of the tensor's own change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sslbench.bench.errors import MeasureError
+
+Arrays = Mapping[str, np.ndarray]
+
+SPREAD = 30.0
+"""One change in the last bit of the inputs stands for the rounding of every operator on the way."""
+LOSS_SHARE = 1e-5
+"""Of the loss: 80 times float32's precision; sums in another order change some 1e-6."""
+UPDATE_SHARE = 2e-3
+"""Of a tensor's change since the start; what a wrong operator computes differs by about all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Where some steps led."""
+
+    loss: float
+    """Of the last of them."""
+    state: Arrays
+    """After it."""
+
+
+def nudged(array: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Every float32 number of an array, moved to its neighbour below or above by chance; others as they are."""
+    if array.dtype != np.float32:
+        return array
+    towards = np.where(random.random(array.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
+    return np.where(array == 0, array, np.nextafter(array, towards))
+
+
+def check_steps(start: Arrays, expected: Reached, nudge: Reached, found: Reached, *, steps: int) -> None:
+    """Compare what ONNX Runtime reached with torch.
+
+    Args:
+        start: the state before the first step, for ONNX Runtime and for torch.
+        expected: what torch reached.
+        nudge: what torch reached from a `nudged` start.
+        found: what ONNX Runtime reached.
+        steps: how many there were, for the message.
+
+    Raises:
+        MeasureError: the loss or a tensor of the state differs too much; names the worst tensor.
+    """
+    _check_loss(expected.loss, nudge.loss, found.loss, steps)
+    worst, excess = "", 1.0
+    for name, array in found.state.items():
+        ratio = _excess(start[name], expected.state[name], nudge.state[name], array)
+        if not ratio <= excess:  # also where it is not a number
+            worst, excess = name, ratio
+    if worst:
+        raise MeasureError(
+            f"the exported training step computes something else than torch: after {steps} steps {worst} is "
+            f"{excess:.3g} times as far off as rounding explains"
+        )
+
+
+def _check_loss(expected: float, nudge: float, found: float, steps: int) -> None:
+    allowed = LOSS_SHARE * abs(expected) + SPREAD * abs(nudge - expected)
+    if not abs(found - expected) <= allowed:
+        raise MeasureError(
+            f"the exported training step computes something else than torch: the loss of step {steps} is {found:.7g} in "
+            f"ONNX Runtime, {expected:.7g} in torch, and rounding explains {allowed:.2g}"
+        )
+
+
+def _excess(start: np.ndarray, expected: np.ndarray, nudge: np.ndarray, found: np.ndarray) -> float:
+    """The difference over what is allowed, in the Euclidean norm of the tensor."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return float("inf")
+    off = _norm(found, expected)
+    # A number of the host is off by rounding of the state itself, too: half a unit in its last place, for both.
+    unit = float(np.linalg.norm(np.spacing(np.abs(expected)).ravel())) if expected.dtype.kind == "f" else 0.0
+    allowed = UPDATE_SHARE * _norm(expected, start) + SPREAD * _norm(nudge, expected) + unit
+    if allowed == 0:
+        return 0.0 if off == 0 else float("inf")
+    return off / allowed
+
+
+def _norm(left: np.ndarray, right: np.ndarray) -> float:
+    return float(np.linalg.norm((left.astype(np.float64) - right.astype(np.float64)).ravel()))
