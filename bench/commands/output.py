@@ -36,7 +36,8 @@ def emit(records: Sequence[Record], *, format_: str, output: Path | None) -> Non
         from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
 
         from sslbench.reports.explain_text import print_explanations  # noqa: PLC0415 - imports rich
-        from sslbench.reports.terminal import print_measurements, print_predictions  # noqa: PLC0415 - imports rich
+        from sslbench.reports.measured_text import print_measurements  # noqa: PLC0415 - imports rich
+        from sslbench.reports.terminal import print_predictions  # noqa: PLC0415 - imports rich
 
         console = Console(file=sys.stdout)
         print_predictions(records, console)

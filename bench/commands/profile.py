@@ -1,111 +1,146 @@
-"""`sslbench profile`: measure a recipe's step on this machine."""
+"""`sslbench profile`: measure a recipe's step on this machine, or a sweep of steps."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
-from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
+from sslbench.bench.commands.configurations import plan_of
+from sslbench.bench.commands.options import output_options, recipe_lists
 from sslbench.bench.commands.output import emit
+from sslbench.bench.commands.profile_options import budget_of, profile_options, source_of
 from sslbench.bench.commands.progress import step_progress
+from sslbench.bench.commands.sweep_table import SweepTable
+from sslbench.bench.commands.sweep_words import counts, why
+from sslbench.bench.commands.watchers import BarWatcher, LineWatcher
+from sslbench.bench.errors import OutputError
 from sslbench.bench.files import check_writable
-from sslbench.bench.measure.backends import MEASURED, default_backend
-from sslbench.bench.measure.budget import Budget
-from sslbench.bench.measure.manager import measure
-from sslbench.bench.record import Backend
-from sslbench.bench.resolve import resolve_recipe
-from sslbench.kernels.data.source import Source
+from sslbench.bench.measure.configured import Settings
+from sslbench.bench.measure.plan import Configuration, labels
+from sslbench.bench.measure.record_file import RecordFile, resume
+from sslbench.bench.measure.sweep import Result, SweepWatcher, run_sweep, worst_exit_code
+from sslbench.bench.record import Record
 
-_WORKERS = 2
+_STOPPED = 2
 
 
-@click.command()
-@recipe_options
-@click.option("--backend", type=click.Choice(MEASURED), help="Where it runs.  [default: what is here]")
-@click.option("--steps", type=int, metavar="N", help="Timed steps.  [default: until --tolerance is met]")
-@click.option("--warmup", type=int, metavar="N", help="Steps before the timed ones.  [default: until they are steady]")
-@click.option("--max-seconds", type=float, default=60.0, show_default=True, help="Begin no step after this long.")
-@click.option("--timeout", type=float, default=900.0, show_default=True, help="Kill the worker after this long.")
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Measure the step on images of this folder, too.",
-)
-@click.option(
-    "--text",
-    type=click.Path(path_type=Path, exists=True),
-    metavar="FILE|DIR",
-    help="Measure the step on this text, or on a folder's .txt files, too.",
-)
-@click.option(
-    "--tokenizer",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="A tokenizer.json for --text.  [default: one trained on it]",
-)
-@click.option("--workers", type=int, metavar="N", help="Processes that load --images or --text.  [default: 2]")
+@click.command("profile")
+@recipe_lists
+@profile_options
 @output_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    /,
-    *,
-    recipe: str,
-    backend: Backend | None,
-    steps: int | None,
-    warmup: int | None,
-    max_seconds: float,
-    timeout: float,
-    images: Path | None,
-    text: Path | None,
-    tokenizer: Path | None,
-    workers: int | None,
-    format_: str,
-    output: Path | None,
-    **changes: Any,
-) -> None:
+def command(ctx: click.Context, /, *, format_: str, output: Path | None, **params: Any) -> None:
     """Measure time, memory and energy of RECIPE's step on this machine.
 
-    RECIPE is a name of `sslbench recipes`, a recipe TOML, or file.py:function.
+    RECIPE is a name of `sslbench recipes`, a recipe TOML, or file.py:function. Its input is synthetic; with --images or
+    --text the loader and the step that it feeds are measured besides.
 
-    Its input is synthetic. With --images or --text the loader by itself and the step that it feeds are measured
-    besides, and the answer says which of the two is the limit.
+    Lists make a sweep: `--batch-size 8,16,auto --precision fp32,bf16` measures every combination, `auto` being the
+    largest batch that runs. Options of the recipe that take a value take a list, as do --set and --backend.
+
+    Exit code: 0 all ran, 1 a step ran out of memory, 2 a step could not run.
     """
     if output is not None:
         check_writable(output)
-    source = _source(images, text, tokenizer, workers)
-    chosen = resolve_recipe(recipe, changes_from(changes))
-    arguments = arguments_of(ctx)
-    if backend is None:
-        backend = default_backend()
-        arguments += ["--backend", backend]
-    with step_progress(f"{chosen.name} on {backend}") as progress:
-        record = measure(
-            chosen,
-            backend=backend,
-            budget=Budget(steps=steps, warmup=warmup, max_seconds=max_seconds, timeout=timeout),
-            source=source,
-            command=arguments,
-            progress=progress,
-        )
-    emit([record], format_=format_, output=output)
-
-
-def _source(images: Path | None, text: Path | None, tokenizer: Path | None, workers: int | None) -> Source | None:
-    """The files that feed the step, if any are given."""
-    if images is not None and text is not None:
-        raise click.UsageError("--images and --text: a step takes one of them")
-    if tokenizer is not None and text is None:
-        raise click.UsageError("--tokenizer goes with --text")
-    path = images or text
-    if path is None:
-        if workers is not None:
-            raise click.UsageError("--workers goes with --images or --text")
-        return None
-    return Source(
-        kind="images" if images else "text",
-        path=str(path),
-        workers=_WORKERS if workers is None else workers,
-        tokenizer=str(tokenizer or ""),
+    if params["resume"] and output is None:
+        raise click.UsageError("--resume goes with -o, the file to go on with")
+    settings = Settings(
+        budget=budget_of(params),
+        source=source_of(params),
+        memory_limit_bytes=params["memory_limit"],
+        snapshot=params["memory_snapshot"],
     )
+    plan = plan_of(ctx)
+    if settings.snapshot is not None and len(plan) > 1:
+        raise click.UsageError("--memory-snapshot goes with one configuration: each would overwrite it")
+    file, done = _file(output, plan, params["resume"])
+    results = {number: Result(record=record) for number, record in done.items()}
+    problem = _run(plan, settings, results, file)
+    if len(plan) == 1:
+        _raise_error(results)
+    _tell(plan, results, file, format_, problem)
+    ctx.exit(_STOPPED if problem else worst_exit_code(results))
+
+
+def _file(
+    output: Path | None, plan: Sequence[Configuration], resumed: bool
+) -> tuple[RecordFile | None, dict[int, Record]]:
+    """Where records go, and those that are there already."""
+    if output is None:
+        return None, {}
+    if not resumed:
+        return RecordFile(output), {}
+    file, done = resume(output, plan)
+    if done:
+        click.echo(f"{output}: has {len(done)} of {len(plan)} already", err=True)
+    return file, done
+
+
+def _run(plan: Sequence[Configuration], settings: Settings, results: dict[int, Result], file: RecordFile | None) -> str:
+    """Measure what has no result; says why it ended early, if it did."""
+    try:
+        with _watcher(plan, results) as watcher:
+            run_sweep(plan, settings, watcher=watcher, results=results, file=file)
+    except KeyboardInterrupt:
+        if len(plan) == 1:
+            raise
+        return f"interrupted: {counts(plan, results)}; {_where(results, file)}"
+    except OutputError as error:
+        return f"{error}: it holds what it held before" + (f"; {_where(results, file)}" if len(plan) > 1 else "")
+    return ""
+
+
+def _where(results: dict[int, Result], file: RecordFile | None) -> str:
+    """Where finished records are, and how to go on."""
+    if file is None:
+        return "-o FILE would keep them for --resume"
+    if not file.path.exists():
+        return "no record is on disk"
+    return f"{file.path} has {len(file)}: the same command with --resume measures the rest"
+
+
+@contextmanager
+def _watcher(plan: Sequence[Configuration], results: dict[int, Result]) -> Iterator[SweepWatcher]:
+    """Shows how far it is: a bar for one configuration, a table for several, lines where there is no terminal."""
+    console = Console(stderr=True)
+    if len(plan) == 1:
+        with step_progress(f"{plan[0].recipe.name} on {plan[0].backend}") as show:
+            yield BarWatcher(show)
+    elif console.is_terminal:
+        table = SweepTable(plan, console, results)
+        with table.shown():
+            yield table
+    else:
+        yield LineWatcher(plan)
+
+
+def _raise_error(results: dict[int, Result]) -> None:
+    """One configuration that cannot be run here at all is the command's own error."""
+    for result in results.values():
+        if result.error is not None:
+            raise result.error
+
+
+def _tell(
+    plan: Sequence[Configuration],
+    results: dict[int, Result],
+    file: RecordFile | None,
+    format_: str,
+    problem: str,
+) -> None:
+    """The answer, then what did not run and why."""
+    ordered = [results[number] for number in sorted(results)]
+    alone_and_failed = len(plan) == 1 and any(result.exit_code for result in ordered)
+    if not (alone_and_failed and format_ == "text"):
+        emit([result.record for result in ordered if result.record is not None], format_=format_, output=None)
+    if file is not None and not problem and format_ == "text":
+        click.echo(f"record{'s' if len(plan) > 1 else ''}: {file.path}", err=True)
+    for number, result in sorted(results.items()):
+        if result.exit_code:
+            name = f"{labels(plan)[number]}: " if len(plan) > 1 else ""
+            click.echo(f"sslbench: {name}{why(result)}", err=True)
+    if problem:
+        click.echo(f"sslbench: {problem}", err=True)

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+Show = Callable[[str, int, int | None], None]
+
 
 @contextmanager
-def step_progress(title: str) -> Iterator[Callable[[str, int, int | None], None] | None]:
+def step_progress(title: str) -> Iterator[Show | None]:
     """A bar on stderr if that is a terminal, else None.
 
     It redraws only when told of a step: a thread that redraws would take the processor from the step that is timed.

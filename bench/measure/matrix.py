@@ -24,7 +24,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.measure.backends import MEASURED
-from sslbench.bench.measure.plan import AUTO, RECIPE_KEYS, Row
+from sslbench.bench.measure.plan import AUTO, RECIPE_KEYS, STRATEGIES, SWITCHES, Row
 from sslbench.bench.recipe import Option, Recipe, first_problem
 
 _OWN = "set"
@@ -33,7 +33,7 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
     "recipe": TypeAdapter(Annotated[str, Field(min_length=1)]),
     "backend": TypeAdapter(Literal[MEASURED]),
     "devices": TypeAdapter(Annotated[int, Field(ge=1)]),
-    "strategy": TypeAdapter(Literal["ddp", "fsdp"]),
+    "strategy": TypeAdapter(Literal[STRATEGIES]),
     **{key: TypeAdapter(Recipe.model_fields[key].annotation) for key in RECIPE_KEYS},
 }
 _OPTION: TypeAdapter[Option] = TypeAdapter(
@@ -89,8 +89,8 @@ def _flat(table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     if not isinstance(own, dict):
         raise RecipeError(f"{where}: {_OWN}: expected a table, as in {_OWN}.temperature = [0.1, 0.5], got {own!r}")
     rest = {key: value for key, value in table.items() if key != _OWN}
-    # A truth value of the recipe may be set like a parameter, as on the command line.
-    return rest | {key if key in RECIPE_KEYS else f"{_OWN}.{key}": value for key, value in own.items()}
+    # On the command line, too, a switch of the recipe may be set like a parameter.
+    return rest | {key if key in SWITCHES else f"{_OWN}.{key}": value for key, value in own.items()}
 
 
 def _rows(found: Any, name: str, path: Path) -> tuple[Row, ...]:

@@ -14,9 +14,13 @@ Row = dict[str, Option]
 
 AUTO = "auto"
 """The batch size that asks for the largest batch that runs."""
+STRATEGIES = ("ddp", "fsdp")
+"""How several devices share a step."""
 _NAMES = ("name", "title", "objective", "factory", "options", "paper")
 RECIPE_KEYS = tuple(name for name in Recipe.model_fields if name not in _NAMES)
 """Fields of a recipe that a sweep may vary."""
+SWITCHES = tuple(name for name in RECIPE_KEYS if Recipe.model_fields[name].annotation is bool)
+"""Those that are on or off."""
 _WORDS = {
     "batch_size": "batch",
     "seq_len": "tokens",

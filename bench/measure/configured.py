@@ -1,0 +1,55 @@
+"""Measures one configuration of a sweep. Imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sslbench.bench.measure.attempt import attempt
+from sslbench.bench.measure.budget import Budget
+from sslbench.bench.measure.manager import Progress
+from sslbench.bench.measure.plan import Configuration
+from sslbench.bench.record import Record
+from sslbench.kernels.data.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How every configuration of a sweep is measured."""
+
+    budget: Budget
+    source: Source | None = None
+    memory_limit_bytes: int | None = None
+    snapshot: Path | None = None
+    predict: bool = True
+    """Whether records get the prediction for their step."""
+
+
+class Watcher(Protocol):
+    """Is told how far the configuration is that runs."""
+
+    def progress(self, phase: str, done: int, total: int | None) -> None:
+        """Its worker's phase, and its warm-up and timed steps."""
+
+    def remark(self, text: str) -> None:
+        """Something that its record may not hold."""
+
+
+def measure_configuration(one: Configuration, settings: Settings, progress: Progress) -> Record:
+    """Measure it at its recipe's batch; the record has `failure` where the step did not run.
+
+    Raises:
+        SSLBenchError: it cannot be run here at all.
+    """
+    several = {"devices": one.devices, "strategy": one.strategy} if one.devices > 1 else {}
+    return attempt(
+        one.recipe,
+        backend=one.backend,
+        budget=settings.budget,
+        source=settings.source,
+        command=one.command,
+        progress=progress,
+        memory_limit_bytes=settings.memory_limit_bytes,
+        snapshot=settings.snapshot,
+        predict=settings.predict,
+        **several,
+    )
