@@ -8,16 +8,18 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from sslbench.bench.errors import MeasureError
+from sslbench.bench.errors import MeasureError, WorkerError
 from sslbench.bench.files import check_writable
 from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
+from sslbench.bench.measure.failed import FailedMeasurementError, failed_record
 from sslbench.bench.measure.gpu import first_visible_gpu
 from sslbench.bench.measure.messages import Outcome, Spec, Task
 from sslbench.bench.measure.predicted import with_prediction, without_prediction
 from sslbench.bench.measure.process import run_worker
 from sslbench.bench.measure.recording import make_record, with_data
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
+from sslbench.bench.measure.scaling import check_devices, with_scaling
 from sslbench.bench.measure.state import StateWatch
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Record
@@ -36,6 +38,9 @@ def measure(
     budget: Budget | None = None,
     source: Source | None = None,
     snapshot: Path | None = None,
+    memory_limit_bytes: int | None = None,
+    devices: int = 1,
+    strategy: str = "ddp",
     command: Sequence[str],
     progress: Progress | None = None,
     predict: bool = True,
@@ -48,19 +53,24 @@ def measure(
         budget: how many steps, and for how long.
         source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
         snapshot: file that torch's CUDA allocator writes its history of one step to, for docs.pytorch.org/memory_viz.
+        memory_limit_bytes: most that the worker may hold, of the GPU's memory or else of the machine's.
+        devices: how many GPUs, or processes on the processor, take a step together; each has the recipe's batch.
+        strategy: `ddp` or `fsdp`, for several devices.
         command: the sslbench arguments that make the record again.
         progress: told how far it is.
         predict: whether the record gets the prediction for the same step, made when the measurement is done.
 
     Raises:
-        MeasureError: the backend is not available; a WorkerError where the step crashed, ran out of memory or took
-            too long.
-        RecipeError: the step cannot exist, or the user's own code raised.
+        MeasureError: the backend is not available, or an option goes with another one.
+        FailedMeasurementError: a WorkerError: the step raised, crashed, ran out of memory or took too long.
     """
     budget = budget or Budget()
     _check(recipe, backend)
     _check_source(source, backend)
     _check_snapshot(snapshot, backend)
+    _check_memory_limit(memory_limit_bytes, backend)
+    others = {"real input": source, "--memory-snapshot": snapshot, "--memory-limit": memory_limit_bytes}
+    check_devices(devices, strategy, recipe=recipe, backend=backend, others=others)
     gpu = first_visible_gpu() if backend.endswith("-cuda") else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
@@ -76,19 +86,31 @@ def measure(
         gpu_uuid=gpu.uuid if gpu else "",
         source=asdict(source) if source else {},
         snapshot=str(snapshot) if snapshot else "",
+        memory_limit_bytes=memory_limit_bytes,
+        devices=devices,
+        strategy=strategy,
     )
-    with _folder(backend) as folder:
-        outcome = _run([spec(task=task, folder=folder) for task in _tasks(backend)], watch, budget.timeout, progress)
+    try:
+        with _folder(backend, devices) as folder:
+            specs = [spec(task=task, folder=folder) for task in _tasks(backend, devices)]
+            outcome = _run(specs, watch, budget.timeout, progress)
+    except WorkerError as error:
+        failed = failed_record(error, recipe=recipe, backend=backend, command=command)
+        raise FailedMeasurementError(error, watch.added_to(failed, Outcome())) from error
     ran = Recipe.model_validate(outcome.recipe) if outcome.recipe else recipe
     record = make_record(
         outcome, recipe=ran, backend=backend, gpu=gpu, sampled_bytes=sampler.peak_bytes, command=command
     )
     record = watch.added_to(record, outcome)
+    if devices > 1:
+        record = with_scaling(record, outcome, devices=devices, strategy=strategy)
     if source is not None:
         record = with_data(record, outcome, source)
     if snapshot is not None and "snapshot" not in outcome.unknown:
         record = record.model_copy(update={"snapshot": str(snapshot)})
-    return with_prediction(record, progress=progress) if predict else without_prediction(record, "not asked for")
+    if not predict:
+        return without_prediction(record, "not asked for")
+    return with_prediction(record, devices=devices, memory_limit_bytes=memory_limit_bytes, progress=progress)
 
 
 def _check(recipe: Recipe, backend: Backend) -> None:
@@ -117,21 +139,32 @@ def _check_snapshot(snapshot: Path | None, backend: Backend) -> None:
     check_writable(snapshot)
 
 
+def _check_memory_limit(limit_bytes: int | None, backend: Backend) -> None:
+    if limit_bytes is None:
+        return
+    if limit_bytes <= 0:
+        raise MeasureError(f"--memory-limit: more than 0 bytes, got {limit_bytes}")
+    if not backend.endswith("-cpu") and backend != "torch-cuda":
+        raise MeasureError(f"--memory-limit: {backend} cannot be limited: use torch-cuda, torch-cpu or onnx-cpu")
+
+
 @contextmanager
-def _folder(backend: Backend) -> Iterator[str]:
-    """Where an exported model lies between its two workers."""
-    if not backend.startswith("onnx"):
+def _folder(backend: Backend, devices: int) -> Iterator[str]:
+    """Where an exported model lies between its two workers, and torchrun's notes on several devices."""
+    if not backend.startswith("onnx") and devices == 1:
         yield ""
         return
     try:
         folder = tempfile.TemporaryDirectory(prefix="sslbench-")
     except OSError as error:
-        raise MeasureError(f"no temporary folder for the exported model: {error}: set TMPDIR") from error
+        raise MeasureError(f"no temporary folder for the worker's files: {error}: set TMPDIR") from error
     with folder as path:
         yield path
 
 
-def _tasks(backend: Backend) -> tuple[Task, ...]:
+def _tasks(backend: Backend, devices: int) -> tuple[Task, ...]:
+    if devices > 1:
+        return ("distributed",)
     return ("onnx-export", "onnx-run") if backend.startswith("onnx") else ("torch",)
 
 

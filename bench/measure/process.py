@@ -1,29 +1,24 @@
 """The parent's side of a worker: start it, follow its events, end it whatever happens."""
 
-import json
 import os
-import queue
-import signal
+import secrets
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO
 
-from sslbench.bench import errors
-from sslbench.bench.errors import MeasureError, SSLBenchError, WorkerError
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure import guardian
+from sslbench.bench.measure.events import ErrorEvent, PhaseEvent, StepEvent
+from sslbench.bench.measure.following import Follower
+from sslbench.bench.measure.host_memory import HostMemory
+from sslbench.bench.measure.log import Log
+from sslbench.bench.measure.memory_limit import MemoryWatch
 from sslbench.bench.measure.messages import Outcome, Spec
 
-_TICK_SECONDS = 0.5
-_GRACE_SECONDS = 5.0
-_LONGEST_MESSAGE = 600
-_LOG_LINES = 3
-_OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate memory", "bad_alloc", "Failed to allocate memory")
-_SMALLER = "lower --batch-size, or ask `sslbench fit` what would fit"
 _ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+_BEFORE_BUILD = ("start", "import")
 
 
 def run_worker(
@@ -42,55 +37,28 @@ def run_worker(
         on_step: told how many warm-up and timed steps are done, and how many are expected.
 
     Raises:
-        WorkerError: the worker crashed, was killed, took too long, or its step raised; says which, where and why.
-        MeasureError: it cannot run here.
-        RecipeError: the worker found the recipe wrong.
+        WorkerError: the worker crashed, was killed, held too much memory, took too long, or its step or its recipe
+            raised; says which, where and why.
+        MeasureError: it cannot be started, or found before it built anything that it cannot run here.
     """
-    with _log() as log, _started(spec, log) as process:
-        follower = _Follower(process, log, deadline)
+    host = HostMemory()
+    with Log() as log, _started(spec, log.file) as process:
+        watch = MemoryWatch(process.pid, _resident_limit(spec), host)
+        follower = Follower(process, log, watch, deadline, spec.recipe.get("factory", ""))
         for event in follower.events():
-            if event["event"] == "phase":
-                follower.phase = event["name"]
-                on_phase(event["name"], process.pid)
-            elif event["event"] == "step":
-                follower.done = event["done"]
-                on_step(event["done"], event["total"])
-            elif event["event"] == "result":
-                return Outcome(**event["outcome"])
+            if isinstance(event, PhaseEvent):
+                follower.phase = event.name
+                on_phase(event.name, process.pid)
+            elif isinstance(event, StepEvent):
+                follower.done = event.done
+                on_step(event.done, event.total)
+            elif isinstance(event, ErrorEvent):
+                if event.kind == MeasureError.__name__ and follower.phase in _BEFORE_BUILD:
+                    raise MeasureError(event.message)
+                raise follower.told(event)
             else:
-                raise _error_of(event, follower)
+                return event.outcome
         raise follower.end_without_result()
-
-
-def _log() -> IO[bytes]:
-    try:
-        return tempfile.TemporaryFile()
-    except OSError as error:
-        raise MeasureError(f"no temporary file for the worker's output: {error}: set TMPDIR") from error
-
-
-@contextmanager
-def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
-    # -P: the folder we run in holds nothing that may be imported by accident (a kernels/ folder, say)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "sslbench.bench.measure.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        start_new_session=True,  # Ctrl-C reaches the parent alone, and the group can be killed as one
-        env=worker_environment(spec),
-    )
-    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-    try:
-        with suppress(BrokenPipeError):  # a worker that died at once is reported by its exit status
-            process.stdin.write(spec.to_line().encode())
-            process.stdin.flush()
-        yield process
-    finally:
-        _kill_group(process)
-        process.wait()
-        with suppress(BrokenPipeError):
-            process.stdin.close()
 
 
 def worker_environment(spec: Spec) -> dict[str, str]:
@@ -103,113 +71,67 @@ def worker_environment(spec: Spec) -> dict[str, str]:
     return environment
 
 
-def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the worker and everything it started; on Windows, which has no process groups to kill, the worker."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError, PermissionError):  # macOS refuses when only the dead are left
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+def _resident_limit(spec: Spec) -> int | None:
+    """Most that the worker may hold of the machine's memory; a card's memory is limited in the worker itself."""
+    return spec.memory_limit_bytes if spec.backend.endswith("-cpu") else None
 
 
-class _Follower:
-    """Reads a worker's events and knows how far it came."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", log: IO[bytes], deadline: float) -> None:
-        self._process = process
-        self._log = log
-        self._began = time.monotonic()
-        self._deadline = deadline
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.phase = "start"
-        self.done = 0
-        threading.Thread(target=self._read, daemon=True, name="sslbench-worker-reader").start()
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Every event until the worker's end.
-
-        Raises:
-            WorkerError: the deadline passed.
-        """
-        while (line := self._next_line()) is not None:
-            if line.startswith(b'{"event"'):  # anything else was printed before the worker took its channel
-                yield json.loads(line)
-
-    def failure(self, kind: str, message: str) -> WorkerError:
-        """What went wrong, with how far the worker had come."""
-        return WorkerError(message, kind=kind, phase=self.phase, steps_done=self.done)
-
-    def end_without_result(self) -> WorkerError:
-        """Why the worker ended without an answer."""
-        try:
-            status = self._process.wait(timeout=_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return self.failure(
-                "crashed", f"the worker closed its channel in {self._where()} but runs on; it was killed"
-            )
-        output = self._last_output()
-        if status >= 0:
-            return self.failure("crashed", f"the worker ended with exit status {status} in {self._where()}{output}")
-        name = signal.Signals(-status).name
-        if name == "SIGKILL":
-            return self.failure(
-                "killed",
-                f"the worker was killed (SIGKILL) in {self._where()}: probably this host ran out of memory: {_SMALLER}",
-            )
-        return self.failure("crashed", f"the worker crashed ({name}) in {self._where()}, in native code{output}")
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        with self._process.stdout as channel:
-            for line in channel:
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def _next_line(self) -> bytes | None:
-        while True:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                spent = time.monotonic() - self._began
-                raise self.failure(
-                    "timed-out",
-                    f"no result after {spent:.0f} s, in {self._where()}: "
-                    "raise --timeout, or lower --batch-size or --steps",
-                )
-            ended = self._process.poll() is not None  # its children may hold the channel open
+@contextmanager
+def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker that has its specification, and a guardian that ends it should this process die."""
+    mark = secrets.token_hex(8)
+    environment = {**worker_environment(spec), guardian.MARK_VARIABLE: mark}
+    # -P: the folder we run in holds nothing that may be imported by accident (a kernels/ folder, say)
+    process = _python(
+        ["-P", "-m", "sslbench.bench.measure.worker"], stdout=subprocess.PIPE, stderr=log, environment=environment
+    )
+    try:
+        with _guarded(process.pid, mark, spec.folder):
             try:
-                return self._lines.get(timeout=min(left, _TICK_SECONDS))
-            except queue.Empty:
-                if ended:
-                    return None
-
-    def _where(self) -> str:
-        if self.phase in ("warm-up", "timed steps"):
-            return f"phase {self.phase!r} (about {self.done} steps done)"
-        return f"phase {self.phase!r}"
-
-    def _last_output(self) -> str:
-        self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(self._log.tell() - 4096, 0))
-        text = self._log.read().decode(errors="replace")
-        # faulthandler writes the innermost frame first and a long list of extension modules last
-        crash = text.rfind("Fatal Python error")
-        lines = [line.strip() for line in text[max(crash, 0) :].split("\n") if line.strip()]
-        lines = lines[-_LOG_LINES:] if crash < 0 else lines[:_LOG_LINES]
-        return f"; its last output: {_shortened(' | '.join(lines))}" if lines else ""
+                _send(process, spec.to_line().encode())
+                yield process
+            finally:
+                guardian.end_worker(process.pid, mark)
+    finally:
+        _end(process)
 
 
-def _error_of(event: dict[str, Any], follower: _Follower) -> SSLBenchError:
-    """The worker's exception: our own as they were, a user's with kind and place."""
-    kind, message = event["kind"], _shortened(event["message"])
-    if any(sign in f"{kind} {message}" for sign in _OUT_OF_MEMORY):
-        return follower.failure("out-of-memory", f"out of memory in phase {follower.phase!r}: {_SMALLER} ({message})")
-    own = getattr(errors, kind, None)
-    if isinstance(own, type) and issubclass(own, SSLBenchError):
-        return own(message)
-    place = f"{event['place']}: " if event["place"] else ""
-    return follower.failure("raised", f"{place}{kind}: {message}")
+@contextmanager
+def _guarded(pid: int, mark: str, folder: str) -> Iterator[None]:
+    # -I, -S: only Python's own library, for a start within milliseconds
+    command = ["-I", "-S", guardian.__file__, str(pid), mark, folder]
+    watcher = _python(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        _end(watcher)
 
 
-def _shortened(text: str) -> str:
-    text = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())  # no escape codes
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "..."
+def _python(
+    arguments: Sequence[str], *, stdout: int, stderr: IO[bytes] | int, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, and the group can be killed as one
+            env=environment,
+        )
+    except OSError as error:
+        raise MeasureError(f"no process can be started for the measurement: {error}: too many run already?") from error
+
+
+def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    with suppress(BrokenPipeError), process.stdin as orders:  # a worker that died at once is told by its exit status
+        orders.write(line)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    process.kill()
+    process.wait()
+    with suppress(BrokenPipeError):
+        process.stdin.close()

@@ -74,6 +74,7 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     device = torch.device("cuda", 0) if spec.backend == "torch-cuda" else torch.device("cpu")
     if device.type == "cuda":
         _check_cuda()
+        _limit_memory(device, spec.memory_limit_bytes)
     recipe = factory_defaults(recipe)
     outcome = Outcome(recipe=recipe.model_dump(), threads=torch.get_num_threads(), baseline_bytes=resident_bytes())
     reporter.phase("build")
@@ -139,6 +140,13 @@ def _write_snapshot(step: Step, path: Path, outcome: Outcome) -> None:
     except OutputError as error:
         outcome.unknown["snapshot"] = str(error)
         outcome.warnings.append(f"--memory-snapshot: {error}")
+
+
+def _limit_memory(device: torch.device, limit_bytes: int | None) -> None:
+    """Above the limit torch's allocator raises its OutOfMemoryError; the driver's context is not counted."""
+    if limit_bytes is not None:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(limit_bytes / total, 1.0), device)
 
 
 def _check_cuda() -> None:

@@ -2,20 +2,18 @@
 
 Reads one `Spec` line on standard input and answers in JSON lines on what was its standard output (see `messages`).
 Before anything else runs, descriptors 0 and 1 are taken out of reach: a step that prints or reads cannot disturb the
-channel, what it prints lands in the log that the parent quotes when something goes wrong. Standard input stays open as
-long as the parent lives; when it closes, the worker ends itself and all that it started.
+channel, what it prints lands in the log that the parent quotes when something goes wrong. Should the parent die, a
+guardian (see `guardian`) ends the worker and all that it started.
 """
 
 import faulthandler
 import importlib
 import json
 import os
-import shutil
 import signal
-import sys
-import threading
-import traceback
-from typing import BinaryIO, Protocol
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn, Protocol
 
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
@@ -26,6 +24,7 @@ TASKS = {
     "onnx-export": "sslbench.bench.measure.onnx_export",
     "onnx-run": "sslbench.bench.measure.onnx_backend",
     "predict": "sslbench.bench.measure.predicting",
+    "distributed": "sslbench.bench.measure.distributed",
 }
 
 
@@ -44,36 +43,47 @@ def _take_channels() -> tuple[BinaryIO, BinaryIO]:
     return orders, channel
 
 
-def _die_with_parent(orders: BinaryIO, folder: str) -> None:
-    def watch() -> None:
-        orders.read()  # returns when the parent is gone
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)  # the parent would have
-        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="sslbench-parent-watch").start()
+def _show_stacks() -> None:
+    """A native crash leaves its Python stack in the log; so does the parent's question where a worker hangs."""
+    log = os.dup(2)  # a step may lead 2 elsewhere
+    faulthandler.enable(log, all_threads=False)
+    if hasattr(signal, "SIGUSR1"):  # Windows has none
+        faulthandler.register(signal.SIGUSR1, log, all_threads=False)
 
 
-def main() -> None:
+def _be_killed_first() -> None:
+    """When memory runs out, Linux ends the process with the highest score: not the user's shell, but this one."""
+    with suppress(OSError):  # another system, or a container without the file
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def main() -> NoReturn:
     """Do what the specification says; always ends the process."""
     orders, channel = _take_channels()
-    faulthandler.enable(all_threads=False)  # a native crash leaves its Python stack in the log
-    spec = Spec(**json.loads(orders.readline()))
-    _die_with_parent(orders, spec.folder)
+    _show_stacks()
+    _be_killed_first()
+    line = orders.readline()
+    if not line.endswith(b"\n"):  # the parent died before it had said all
+        os._exit(1)
+    spec = Spec(**json.loads(line))
     reporter = Reporter(channel)
+    status = 1
     try:
         reporter.phase("import")
         task: _Task = importlib.import_module(TASKS[spec.task])
         reporter.result(task.run(spec, reporter))
+        status = 0
     except BaseException as error:  # whatever a user's step raises, SystemExit too, is reported
-        traceback.print_exc()
-        reporter.error(error, spec.recipe.get("factory", ""))
+        _tell(reporter, error, spec.recipe.get("factory", ""))
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)  # no exit handler of a step can hang or fail now; the parent judges by the last line
+        os._exit(status)  # no exit handler of a step can hang or fail now; the parent judges by the last line
+
+
+def _tell(reporter: Reporter, error: BaseException, factory: str) -> None:
+    try:
+        reporter.error(error, factory)
+    except MemoryError:  # not even for its place
+        reporter.error(MemoryError(), "")
 
 
 if __name__ == "__main__":
