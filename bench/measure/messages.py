@@ -31,7 +31,7 @@ Phase = Literal[
 ]
 TIMED_PHASE: Phase = "timed steps"
 MEMORY_PHASE: Phase = "memory pass"
-Task = Literal["torch", "onnx-export", "onnx-run", "predict"]
+Task = Literal["torch", "onnx-export", "onnx-run", "predict", "distributed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,8 @@ class Outcome:
     """Fields of the record's `PhaseMeasured`, in order."""
     ranks: list[dict[str, Any]] = field(default_factory=list)
     """Fields of the record's `Rank`, for several devices."""
+    single_step_seconds: float | None = None
+    """Of the step on one of several devices."""
     communication: str = ""
     """The library between several devices."""
     others_cpu_share: float | None = None

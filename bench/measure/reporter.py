@@ -5,17 +5,37 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Protocol
 
 from sslbench.bench.measure.messages import Outcome, Phase
 
 _STEP_EVENTS_PER_SECOND = 20
 
 
+class Channel(Protocol):
+    """Takes whole lines."""
+
+    def write(self, line: bytes, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Told(Exception):
+    """A failure that another process told this one of, to be passed on as it is.
+
+    Attributes:
+        event: the `error` event.
+    """
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__(event["message"])
+        self.event = event
+
+
 class Reporter:
     """Writes events to the parent."""
 
-    def __init__(self, channel: BinaryIO) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._next_step_event = 0.0
 
@@ -36,10 +56,17 @@ class Reporter:
 
     def error(self, error: BaseException, factory: str) -> None:
         """The work failed; the place is the innermost line of the user's own file, or of any file."""
+        if isinstance(error, Told):
+            self._write(error.event)
+            return
         message = str(error) or type(error).__name__
         self._write(
             {"event": "error", "kind": type(error).__name__, "message": message, "place": place_of(error, factory)}
         )
+
+    def pass_on(self, event: dict[str, Any]) -> None:
+        """An event of a process that speaks through this one."""
+        self._write(event)
 
     def _write(self, event: dict[str, object]) -> None:
         self._channel.write(json.dumps(event).encode() + b"\n")
