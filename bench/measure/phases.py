@@ -9,22 +9,37 @@ from sslbench.bench.measure.energy import EnergyMeter
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import page_faults, unique_bytes
-from sslbench.bench.measure.timing import Clock, Step, time_steps, warm_up
+from sslbench.bench.measure.steady import Precision, half_width
+from sslbench.bench.measure.timing import Clock, OnStep, Step, time_steps, warm_up, warm_up_until_steady
 
+_WARMUP_SHARE = 0.25  # of the budget, at most
 _MEMORY_PASS_SECONDS = 0.25  # room for many of the parent's samples
 
 
 def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome) -> None:
-    """Warm up and time the step; samples, energy and what disturbed them go into the outcome."""
-    until = time.monotonic() + spec.max_seconds
+    """Warm up and time the step; samples, energy and what disturbed them go into the outcome.
+
+    The budget of seconds begins after the first step, in which a compiled model is compiled, however long that takes.
+    """
     reporter.phase("warm-up")
-    warmup, steps = spec.warmup or 3, spec.steps or 20
-    warm_up(step, warmup, lambda done: reporter.step(done, warmup + steps))
+    total = None if spec.warmup is None or spec.steps is None else spec.warmup + spec.steps
+    step()
     clock.wait()
+    reporter.step(1, total)
+    until = time.monotonic() + spec.max_seconds
+    warmup = 1 + _warm_up(step, clock, spec, outcome, lambda done: reporter.step(1 + done, total))
+    outcome.warmup_steps = warmup
     reporter.phase("timed steps")
     energy, contention = EnergyMeter(spec.backend, spec.gpu_uuid), Contention()
-    time_steps(step, clock, steps=steps, until=until, on_step=lambda done: reporter.step(warmup + done, warmup + steps))
-    outcome.samples_seconds, outcome.warmup_steps = clock.samples_seconds(), warmup
+    precision = Precision(clock.finished_seconds, tolerance=spec.tolerance, until=until)
+
+    def on_step(done: int) -> None:
+        expected = precision.expected if spec.steps is None else spec.steps
+        reporter.step(warmup + done, None if expected is None else warmup + expected)
+
+    enough = precision.reached if spec.steps is None else None
+    time_steps(step, clock, steps=spec.steps, until=until, on_step=on_step, enough=enough)
+    outcome.samples_seconds = clock.samples_seconds()
     outcome.others_cpu_share = contention.others_share()
     reading = energy.read()
     outcome.energy_source = reading.source
@@ -32,6 +47,29 @@ def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outc
         outcome.unknown["energy.joules_per_step"] = reading.reason
     else:
         outcome.joules_per_step = reading.joules / len(outcome.samples_seconds)
+    if spec.steps is None:
+        outcome.warnings += _imprecise(outcome.samples_seconds, spec.tolerance)
+
+
+def _warm_up(step: Step, clock: Clock, spec: Spec, outcome: Outcome, on_step: OnStep) -> int:
+    """The steps after the first, as many as asked for or until they are steady."""
+    if spec.warmup is not None:
+        warm_up(step, spec.warmup - 1, on_step)
+        clock.wait()
+        return spec.warmup - 1
+    until = time.monotonic() + _WARMUP_SHARE * spec.max_seconds
+    negligible = spec.tolerance / 2
+    done, steady = warm_up_until_steady(step, clock, until=until, negligible=negligible, on_step=on_step)
+    if steady is False:
+        outcome.warnings.append(f"step time was not steady after {1 + done} warm-up steps: raise --max-seconds")
+    return done
+
+
+def _imprecise(samples: list[float], tolerance: float) -> list[str]:
+    width = half_width(samples)
+    if width <= tolerance:
+        return []
+    return [f"95 % interval of the median ±{100 * width:.3g} %, asked ±{100 * tolerance:.3g} %: raise --max-seconds"]
 
 
 def memory_pass(step: Step, reporter: Reporter, outcome: Outcome) -> None:

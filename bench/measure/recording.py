@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
-from sslbench.bench.measure.timing import drift, median_interval
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Data, Energy, Memory, PhaseMeasured, Record, Time
+from sslbench.bench.statistics import FEWEST_FOR_INTERVAL, drift, median_absolute_deviation, run_interval
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import describe_here
 from sslbench.kernels.data.source import Source
 
-_FEWEST_SAMPLES = 5  # fewer give no 90 % interval of the median
 _NEVER_MEASURED = {
     "memory.interval_bytes": "measured once",
     **dict.fromkeys(("verdict", "probability_fits", "max_batch_size"), "measured, not predicted"),
@@ -54,7 +53,7 @@ def make_record(
         environment=describe_environment().model_copy(update={"threads": outcome.threads}),
         command=list(command),
         memory=memory,
-        time=_time(outcome.samples_seconds, recipe),
+        time=_time(outcome, recipe),
         energy=Energy(joules_per_step=outcome.joules_per_step, source=outcome.energy_source),
         phases=[PhaseMeasured(**phase) for phase in outcome.phases],
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
@@ -112,13 +111,18 @@ def _gpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
     )
 
 
-def _time(samples: list[float], recipe: Recipe) -> Time:
+def _time(outcome: Outcome, recipe: Recipe) -> Time:
+    samples = outcome.samples_seconds
     median = statistics.median(samples)
+    rate = recipe.batch_size / median if recipe.batch_size else None
     return Time(
         step_seconds=median,
-        interval_seconds=median_interval(samples),
-        samples_per_second=recipe.batch_size / median if recipe.batch_size else None,
+        interval_seconds=run_interval(samples),
+        samples_per_second=rate,
         samples_seconds=samples,
+        mad_seconds=median_absolute_deviation(samples),
+        warmup_steps=outcome.warmup_steps,
+        tokens_per_second=rate * recipe.seq_len if rate and recipe.seq_len else None,
     )
 
 
@@ -128,22 +132,25 @@ def _missing(outcome: Outcome, recipe: Recipe, memory: Memory) -> dict[str, str]
         reasons["memory.required_bytes"] = "the worker's memory could not be sampled"
     if memory.fixed_overhead_bytes is None:
         reasons["memory.fixed_overhead_bytes"] = "the backend does not tell its allocator's share"
-    if len(outcome.samples_seconds) < _FEWEST_SAMPLES:
-        reasons["time.interval_seconds"] = f"a 90 % interval of the median needs {_FEWEST_SAMPLES} timed steps"
+    if len(outcome.samples_seconds) < FEWEST_FOR_INTERVAL:
+        reasons["time.interval_seconds"] = f"a 90 % interval of the median needs {FEWEST_FOR_INTERVAL} timed steps"
+    if len(outcome.samples_seconds) < 2:
+        reasons["time.mad_seconds"] = "one timed step has no spread"
     if recipe.batch_size is None:
         reasons["time.samples_per_second"] = "the factory has no batch_size"
+        reasons["time.tokens_per_second"] = "the factory has no batch_size"
+    elif recipe.seq_len is None:
+        reasons["time.tokens_per_second"] = "the recipe has no seq_len"
     return reasons
 
 
 def _warnings(samples: list[float], gpu: Gpu | None) -> list[str]:
     found = []
-    if len(samples) < _FEWEST_SAMPLES:
+    if len(samples) < FEWEST_FOR_INTERVAL:
         found.append(f"only {len(samples)} steps were timed: raise --steps or --max-seconds")
     change = drift(samples)
     if change is not None:
         found.append(f"step time changed by {change:+.0%} from the first half of the steps to the second: not settled")
-    if gpu is not None and gpu.others:
-        found.append(f"{gpu.others} other process(es) were on the GPU")
     if gpu is not None and not gpu.sees_process:
         found.append("NVML does not show this process's GPU memory: required_bytes is what the GPU's total grew by")
     return found

@@ -25,7 +25,11 @@ def test_a_measurement_from_end_to_end(run_step, tmp_path):
     assert len(samples) == 6
     assert all(sample > 0 for sample in samples)
     assert record.time.step_seconds == pytest.approx((sorted(samples)[2] + sorted(samples)[3]) / 2)
-    assert record.time.interval_seconds == (min(samples), max(samples))  # what 6 samples allow
+    assert min(samples) / 1.01 <= record.time.interval_seconds[0] < record.time.step_seconds
+    assert record.time.step_seconds < record.time.interval_seconds[1] <= max(samples) * 1.01
+    assert 0 < record.time.mad_seconds < max(samples)
+    assert record.time.warmup_steps == 3
+    assert record.unknown["time.tokens_per_second"] == "the recipe has no seq_len"
     assert record.recipe.batch_size == 8  # the factory's own
     assert record.time.samples_per_second == pytest.approx(8 / record.time.step_seconds)
     assert told == sorted(told)
@@ -75,3 +79,21 @@ def test_no_card_is_said_in_one_line(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(MeasureError, match=r"no NVIDIA GPU can be used here|hides every GPU"):
         measure(MLM, backend="torch-cuda", command=[])
+
+
+def test_without_numbers_of_steps_they_are_found_out(run_step):
+    record = run_step("time.sleep(0.002)", budget={"steps": None, "warmup": None, "tolerance": 0.5})
+    assert record.time.warmup_steps >= 9
+    assert len(record.time.samples_seconds) >= 10
+    assert not any("asked" in warning for warning in record.warnings)
+
+
+def test_a_median_that_is_not_known_well_enough_is_said(run_step):
+    record = run_step(
+        "time.sleep(0.001 * (1 + len(calls) % 3))",
+        budget={"steps": None, "warmup": None, "tolerance": 1e-6, "max_seconds": 1},
+    )
+    assert any(
+        warning.startswith("95 % interval of the median ±") and "asked ±0.0001 %: raise --max-seconds" in warning
+        for warning in record.warnings
+    )

@@ -4,46 +4,9 @@ import math
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sslbench.bench.measure.timing import HostClock, drift, median_interval, time_steps, warm_up
-
-seconds = st.floats(1e-6, 1e3)
-
-
-@pytest.mark.parametrize(("count", "rank"), [(5, 1), (7, 1), (8, 2), (11, 3), (20, 6), (100, 42)])
-def test_ranks_of_the_published_table(count, rank):
-    # David and Nagaraja, Order Statistics, 7.1: the largest k with P(Binomial(n, 1/2) < k) <= 0.05
-    tail = [sum(math.comb(count, lower) for lower in range(k)) / 2**count for k in (rank, rank + 1)]
-    assert tail[0] <= 0.05 < tail[1]
-    assert median_interval(range(1, count + 1)) == (rank, count + 1 - rank)
-
-
-@given(st.lists(seconds, max_size=4))
-def test_too_few_samples_have_no_interval(samples):
-    assert median_interval(samples) is None
-
-
-@given(st.lists(seconds, min_size=5, max_size=60), st.randoms())
-def test_the_interval_holds_the_sample_median_in_any_order(samples, random):
-    low, high = median_interval(samples)
-    middle = sorted(samples)
-    assert low <= middle[(len(samples) - 1) // 2] <= middle[len(samples) // 2] <= high
-    random.shuffle(samples)
-    assert median_interval(samples) == (low, high)
-
-
-@pytest.mark.parametrize("count", [999, 1000, 1001, 1002, 5000])
-def test_the_normal_approximation_continues_the_exact_ranks(count):
-    low, high = median_interval(range(count))
-    assert (high - low) / 2 == pytest.approx(1.645 * math.sqrt(count) / 2, abs=1.5)
-
-
-def test_drift_is_seen_and_noise_is_not():
-    assert drift([1.0] * 10 + [2.0] * 10) == 1.0
-    assert drift([1.0, 2.0] * 10) is None
-    assert drift([1.0, 2.0]) is None
+from sslbench.bench.measure import timing
+from sslbench.bench.measure.timing import HostClock, time_steps, warm_up, warm_up_until_steady
 
 
 def test_every_step_is_a_sample_and_the_collector_runs_between_them_only():
@@ -81,3 +44,44 @@ def test_warm_up_counts_its_steps():
     warm_up(lambda: next(ran), 3, told.append)
     assert next(ran) == 3
     assert told == [1, 2, 3]
+
+
+def test_steps_end_when_they_are_enough():
+    clock, asked = HostClock(), []
+    time_steps(
+        lambda: None,
+        clock,
+        steps=None,
+        until=math.inf,
+        on_step=lambda done: None,
+        enough=lambda done: asked.append(done) or done == 4,
+    )
+    assert asked == [1, 2, 3, 4]
+    assert clock.finished_seconds() == clock.samples_seconds()
+    assert len(clock.samples_seconds()) == 4
+
+
+def warmed(step, *, until=math.inf):
+    told = []
+    done, steady = warm_up_until_steady(step, HostClock(), until=until, negligible=0.1, on_step=told.append)
+    assert told == list(range(1, done + 1))
+    return done, steady
+
+
+def test_warm_up_ends_when_the_step_is_steady(monkeypatch):
+    monkeypatch.setattr(timing, "SHORTEST_WARMUP_SECONDS", 0.0)
+    done, steady = warmed(lambda: time.sleep(0.002))
+    assert steady
+    assert done >= 8
+
+
+def test_warm_up_goes_on_while_the_step_gets_faster(monkeypatch):
+    monkeypatch.setattr(timing, "SHORTEST_WARMUP_SECONDS", 0.0)
+    left = iter(range(19, 0, -1))
+    done, steady = warmed(lambda: time.sleep(0.002 * next(left, 1)))
+    assert steady
+    assert done > 19
+
+
+def test_warm_up_ends_with_its_time_and_says_that_nothing_is_known():
+    assert warmed(lambda: None, until=time.monotonic() - 1) == (1, None)
