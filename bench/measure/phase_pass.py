@@ -139,12 +139,13 @@ def data_phase(step: Step, batches: Batches, device: torch.device, spec: Spec, o
     """
     until = time.monotonic() + _SHARE_OF_TIME * spec.max_seconds
     round_ = max(1, batches.workers)
-    rounds = max(1, min(_MOST_STEPS, len(outcome.fed_samples_seconds)) // round_)
+    steps = round_ * max(1, min(_MOST_STEPS, len(outcome.fed_samples_seconds)) // round_)
     clock = PhaseClock(device)
-    for done in range(rounds):
-        if done and time.monotonic() >= until:
-            break
-        time_steps(step, clock, steps=round_, until=math.inf, on_step=lambda _: None)
+
+    def late(done: int) -> bool:
+        return done % round_ == 0 and time.monotonic() >= until
+
+    time_steps(step, clock, steps=steps, until=math.inf, on_step=lambda _: None, enough=late)
     set_phases(outcome, {"data": statistics.fmean(phases.get("data", 0.0) for phases in clock.phases_seconds())})
     outcome.unknown["phases.data.peak_allocated_bytes"] = "peaks are those of the step on synthetic input"
 

@@ -1,8 +1,16 @@
+from itertools import accumulate, pairwise
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.measure.tensor_count import highest_sum, peak_tensor_bytes
+from sslbench.bench.build import step_builder
+from sslbench.bench.measure.marks import Stretch
+from sslbench.bench.measure.tensor_count import count_tensors, highest_in, highest_sum
+from sslbench.bench.predict.explain import phase_peaks
+from sslbench.bench.resolve import resolve_recipe
+from sslbench.bench.trace.tracer import trace_step
 
 FLOAT = 4
 
@@ -10,6 +18,17 @@ FLOAT = 4
 @given(st.lists(st.integers(-100, 100)))
 def test_highest_sum_is_the_highest_prefix(changes):
     assert highest_sum(changes) == max(sum(changes[:end]) for end in range(len(changes) + 1))
+
+
+@given(st.lists(st.integers(-100, 100), max_size=30), st.data())
+def test_stretches_between_them_see_every_level(changes, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(changes)), max_size=5)))
+    edges = [0, *cuts, len(changes)]
+    timed = list(enumerate(changes))
+    peaks = [highest_in(timed, [Stretch("forward", start, end)])["forward"] for start, end in pairwise(edges)]
+    levels = [0, *accumulate(changes)]
+    assert peaks == [max(0, *levels[start : end + 1]) for start, end in pairwise(edges)]
+    assert max(peaks) == highest_sum(changes)
 
 
 def test_every_byte_of_a_step_known_by_hand():
@@ -22,7 +41,7 @@ def test_every_byte_of_a_step_known_by_hand():
 
         return step
 
-    assert peak_tensor_bytes(build) == FLOAT * (1000 + 1000 + 1)
+    assert count_tensors(build).peak_bytes == FLOAT * (1000 + 1000 + 1)
 
 
 def test_the_second_step_holds_what_the_first_made():
@@ -36,4 +55,40 @@ def test_the_second_step_holds_what_the_first_made():
 
         return step
 
-    assert peak_tensor_bytes(build) == FLOAT * (5000 + 1000)
+    assert count_tensors(build).peak_bytes == FLOAT * (5000 + 1000)
+
+
+def test_phases_of_a_step_known_by_hand():
+    # the product of 1000 floats keeps what it was made from; its gradient is made anew in every step
+    def build():
+        weight = torch.ones(1000, requires_grad=True)
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+
+        def step():
+            (weight * weight).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            torch.ones(3000)
+
+        return step
+
+    peaks = count_tensors(build).phase_peaks
+    assert peaks["forward"] == FLOAT * (1000 + 1000 + 1)
+    assert peaks["optimizer"] == FLOAT * (1000 + 1000 + 2)  # SGD updates in place; the loss and its gradient go first
+    assert peaks["other"] == FLOAT * (1000 + 3000)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("bert-mini-mlm", {"batch_size": 2, "seq_len": 16, "stage": "infer"}),
+        ("bert-mini-mlm", {"batch_size": 4, "seq_len": 16, "options": {"accumulation": 2}}),
+        ("byol-resnet18", {"batch_size": 2, "image_size": 32}),
+    ],
+)
+def test_phases_hold_what_a_trace_says(name, changes):
+    build = step_builder(resolve_recipe(name, changes))
+    counted = count_tensors(lambda: build(torch.device("cpu"))).phase_peaks
+    traced = phase_peaks(trace_step(build, "cpu"))
+    del traced["build"]
+    assert {phase: peak for phase, peak in counted.items() if phase != "other"} == traced
