@@ -22,7 +22,7 @@ class Budget:
     tolerance: float = 0.01
     """Half the width of the median's 95 % interval, as a share of it, at which enough steps were timed."""
     max_seconds: float = 60.0
-    """No further step is begun after this long in warm-up and timed steps; at least one is timed."""
+    """No further step is begun after this long in warm-up (but for its first step) and timed steps; one is timed."""
     timeout: float = 900.0
     """Seconds after which everything is killed."""
 

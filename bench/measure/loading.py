@@ -6,6 +6,7 @@ import time
 import torch
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.budget import FEWEST_WARMUP_STEPS
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phase_pass import data_phase
 from sslbench.bench.measure.reporter import Reporter
@@ -40,9 +41,9 @@ def measure_loading(
     Raises:
         MeasureError: a file cannot be read.
     """
-    warmup, steps = outcome.warmup_steps, len(outcome.samples_seconds)  # as many as with synthetic input
-    done = warmup + steps
-    total = 2 * done
+    steps = len(outcome.samples_seconds)  # as many as with synthetic input; the step is warm, the loader has to start
+    done, warmup = outcome.warmup_steps + steps, FEWEST_WARMUP_STEPS
+    total = done + warmup + steps
     try:
         reporter.phase("loader alone")
         outcome.items = batches.items
