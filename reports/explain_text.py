@@ -1,6 +1,7 @@
 """`fit --explain` on a terminal of 80 columns, and as Markdown."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
@@ -82,7 +83,7 @@ def _phase_line(drawn: Chart, *, ascii_only: bool) -> str:
     corner, tee, dash = ("+", "+", "-") if ascii_only else ("└", "┴", "─")
     width = len(drawn.rows[0][1])
     line = [dash] * width
-    for (name, start), (_, end) in zip(drawn.phases, (*drawn.phases[1:], ("", width)), strict=True):
+    for (name, start), (_, end) in pairwise((*drawn.phases, ("", width))):
         room = end - start - (1 if start else 0)
         if start:
             line[start] = tee

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from sslbench.bench.record import Record
+from sslbench.reports.measurement import MeasurementView
+from sslbench.reports.phases import PhaseSegment
 from sslbench.reports.report_view import Report, build_report
 from sslbench.reports.words import RecipeLabel
 
@@ -49,7 +51,11 @@ def _predictions(report: Report) -> Iterator[str]:
 
 
 def _comparisons(report: Report) -> Iterator[str]:
-    if not report.comparisons:
+    found = [(each.recipe, f"{each.machine}, {each.backend}", row) for each in report.comparisons for row in each.rows]
+    found += [
+        (view.recipe, f"{view.machine}, {view.backend}", row) for view in report.measurements for row in view.beside
+    ]
+    if not found:
         return
     yield "### Predicted against measured"
     inside = {True: "yes", False: "**no**", None: "no interval"}
@@ -57,37 +63,78 @@ def _comparisons(report: Report) -> Iterator[str]:
         ("Recipe", "Machine", "Quantity", "Predicted", "90 % interval", "Measured", "Prediction is", "In the interval"),
         (
             (
-                _recipe(row.recipe),
-                escape(f"{row.machine}, {row.backend}"),
+                _recipe(recipe),
+                escape(machine),
                 *map(escape, (row.quantity, row.predicted, row.interval, row.measured, row.difference)),
                 inside[row.inside],
             )
-            for row in report.comparisons
+            for recipe, machine, row in found
         ),
     )
 
 
 def _measurements(report: Report) -> Iterator[str]:
-    if not report.measurements:
+    views = report.measurements
+    if not views:
         return
     yield "### Measured"
-    loaded = any(view.loader for view in report.measurements)
-    header = ("Recipe", "Machine", "Step time", "", "Throughput", "Memory", "Energy")
-    yield table(
-        (*header, "Loader") if loaded else header,
-        (
+    columns = [
+        ("Recipe", [_recipe(view.recipe) for view in views]),
+        ("Machine", [escape(f"{view.machine}, {view.backend}") for view in views]),
+        ("Step time", [_step(view) for view in views]),
+        ("", [escape(", ".join(filter(None, (view.step_basis, view.spread)))) for view in views]),
+        ("Throughput", [escape(", ".join(filter(None, (view.throughput, view.tokens)))) for view in views]),
+        *_known("Arithmetic", [_joined(view.arithmetic, view.arithmetic_basis) for view in views]),
+        ("Memory", [escape(view.memory) for view in views]),
+        ("Energy", [_with_basis(view.energy, view.energy_basis) for view in views]),
+        *_known("Loader", [_joined(view.loader, view.loader_basis) for view in views]),
+        *_known("Scaling", [escape(view.scaling.summary) if view.scaling else "" for view in views]),
+    ]
+    yield table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True))
+    yield from _phases([view for view in views if view.phases])
+
+
+def _known(name: str, cells: list[str]) -> list[tuple[str, list[str]]]:
+    """A column, if it has anything to say."""
+    return [(name, cells)] if any(cells) else []
+
+
+def _step(view: MeasurementView) -> str:
+    if view.failure:
+        said = f"; predicted: {escape(view.predicted)}" if view.predicted else ""
+        return f"**{escape(view.failure)}**{said}"
+    return escape(f"{view.step_time} {view.margin}".rstrip())
+
+
+def _joined(*texts: str) -> str:
+    return escape(", ".join(filter(None, texts)))
+
+
+def _with_basis(value: str, basis: str) -> str:
+    return escape(f"{value} ({basis})" if basis else value)
+
+
+def _phases(views: Sequence[MeasurementView]) -> Iterator[str]:
+    """Seconds and peak of tensors of every phase, one row a measurement."""
+    found = [{segment.label: segment for segment in view.phases.segments} for view in views if view.phases]
+    names = list(dict.fromkeys(name for segments in found for name in segments))
+    if names:
+        yield "### Phases of a step"
+        yield table(
+            ("Recipe", "Machine", *names),
             (
-                _recipe(view.recipe),
-                escape(f"{view.machine}, {view.backend}"),
-                escape(view.step_time),
-                escape(", ".join(filter(None, (view.step_basis, view.spread)))),
-                *map(escape, (view.throughput, view.memory)),
-                escape(f"{view.energy} ({view.energy_basis})" if view.energy_basis else view.energy),
-                *([escape(", ".join(filter(None, (view.loader, view.loader_basis))))] if loaded else []),
-            )
-            for view in report.measurements
-        ),
-    )
+                (
+                    _recipe(view.recipe),
+                    escape(f"{view.machine}, {view.backend}"),
+                    *(_phase(segments[name]) if name in segments else "" for name in names),
+                )
+                for view, segments in zip(views, found, strict=True)
+            ),
+        )
+
+
+def _phase(segment: PhaseSegment) -> str:
+    return _with_basis(f"{segment.seconds}, {segment.share}" if segment.seconds else "", segment.memory).strip()
 
 
 def _warnings(report: Report) -> Iterator[str]:

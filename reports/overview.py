@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sslbench.bench.record import Record
+from sslbench.reports.measurement import measurement_view
 from sslbench.reports.report_view import step_key
 from sslbench.reports.terminal import VERDICT_STYLES
-from sslbench.reports.view import measurement_view, prediction_view
+from sslbench.reports.view import prediction_view
 
 _NOTHING = "-"
 
@@ -38,7 +39,8 @@ def print_overview(records: Sequence[Record], console: Console) -> None:
             row.verdict = Text(view.verdict.word, VERDICT_STYLES[view.verdict.key])
             row.memory, row.predicted = view.memory.replace(" of ", "/"), view.step_time
         else:
-            row.measured = measurement_view(record).step_time
+            seen = measurement_view(record)
+            row.measured = seen.failure_kind or seen.step_time
     console.print(_table(rows.values()), highlight=False, markup=False, emoji=False)
 
 

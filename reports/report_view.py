@@ -4,28 +4,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from sslbench.bench.record import Record
+from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
-from sslbench.reports.units import (
-    format_bytes,
-    format_bytes_interval,
-    format_difference,
-    format_seconds,
-    format_seconds_interval,
-)
-from sslbench.reports.view import (
-    MeasurementView,
-    PredictionView,
-    best_first,
-    by_recipe,
-    command_text,
-    measured_step_s,
-    measurement_view,
-    prediction_view,
-)
-from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, machine_title, plain, recipe_label
+from sslbench.reports.measurement import MeasurementView
+from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
+from sslbench.reports.sweep import Sweep, sweeps
+from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
+from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_label
 
 _T = TypeVar("_T")
 _VERBS = {
@@ -47,23 +36,6 @@ class PredictionGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparisonRow:
-    """A quantity that was predicted and measured for the same recipe, machine and backend."""
-
-    recipe: RecipeLabel
-    machine: str
-    backend: str
-    quantity: str
-    predicted: str
-    interval: str
-    measured: str
-    difference: str
-    """Of the prediction from the measurement."""
-    inside: bool | None
-    """Whether the measurement lies in the predicted interval; None where there is no interval."""
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that a report shows."""
 
@@ -71,12 +43,13 @@ class Report:
     contents: str
     verdicts: str
     groups: tuple[PredictionGroup, ...]
-    measurements: tuple[MeasurementView, ...]
-    comparisons: tuple[ComparisonRow, ...]
+    sweeps: tuple[Sweep, ...]
+    """Measurements by recipe."""
+    comparisons: tuple[Comparison, ...]
     warnings: tuple[tuple[str, str], ...]
     """Warning, and the records that carry it."""
     unknown: tuple[tuple[str, str, str], ...]
-    """Field, why it is not known, and the records that lack it."""
+    """Fields, why they are not known, and the records that lack them."""
     commands: tuple[tuple[str, str], ...]
     """What it makes, and the command."""
     machines: tuple[MachineTable, ...]
@@ -87,6 +60,11 @@ class Report:
         """All predictions, in the order of the groups."""
         return tuple(view for group in self.groups for view in group.predictions)
 
+    @property
+    def measurements(self) -> tuple[MeasurementView, ...]:
+        """All measurements, in the order of their recipes."""
+        return tuple(row.view for sweep in self.sweeps for row in sweep.rows)
+
 
 def build_report(records: Sequence[Record], *, title: str | None = None) -> Report:
     """The report of some records; without a title it is named after its recipes."""
@@ -96,16 +74,18 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
         PredictionGroup(recipe_label(group[0].recipe), tuple(prediction_view(record) for record in best_first(group)))
         for group in by_recipe(predicted)
     )
+    measurements = sweeps(measured)
+    labels = record_labels(records, measurements)
     return Report(
         title=plain(title, LABEL_LENGTH) if title else _title(records),
         contents=_contents(records, len(predicted), len(measured)),
         verdicts=_verdicts(groups),
         groups=groups,
-        measurements=tuple(measurement_view(record) for group in by_recipe(measured) for record in group),
+        sweeps=measurements,
         comparisons=tuple(_comparisons(predicted, measured)),
-        warnings=_warnings(records),
-        unknown=_unknown(records),
-        commands=_commands(groups, measured),
+        warnings=warning_notes(records, labels),
+        unknown=unknown_notes(records, labels),
+        commands=command_notes([*chain.from_iterable(map(best_first, by_recipe(predicted))), *measured], labels),
         machines=tuple(machine_table(machine) for machine in _unique([record.machine for record in records])),
         environments=tuple(dict.fromkeys(environment_rows(record.environment) for record in records)),
     )
@@ -131,80 +111,18 @@ def _verdicts(groups: Sequence[PredictionGroup]) -> str:
     return ", ".join(f"{count} {_VERBS[key][count > 1]}" for key, count in counts.items())
 
 
-def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Iterator[ComparisonRow]:
+def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Iterator[Comparison]:
+    """Measurements that carry no prediction of their own, beside those of the same step among the records."""
     for measurement in measured:
-        for prediction in predicted:
-            if step_key(prediction) == step_key(measurement):
-                yield from _compare(prediction, measurement)
+        others = predicted if measurement.predicted is None else ()
+        same = (record for record in others if step_key(record) == step_key(measurement))
+        yield from filter(None, (comparison(measurement, record) for record in same))
 
 
 def step_key(record: Record) -> tuple[object, ...]:
     """What a prediction and a measurement share if they are of one step on one machine and backend."""
     recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper"}), sort_keys=True)
     return recipe, record.machine.name, record.machine.device_count, record.backend
-
-
-def _compare(prediction: Record, measurement: Record) -> Iterator[ComparisonRow]:
-    step_s = prediction.time.step_seconds
-    real_s = measured_step_s(measurement)
-    label = (recipe_label(measurement.recipe), machine_title(measurement.machine), measurement.backend)
-    if step_s is not None and real_s is not None:
-        span = prediction.time.interval_seconds
-        yield ComparisonRow(
-            *label,
-            quantity="step time",
-            predicted=format_seconds(step_s),
-            interval=format_seconds_interval(span) if span else "",
-            measured=format_seconds(real_s),
-            difference=format_difference(step_s, real_s),
-            inside=span[0] <= real_s <= span[1] if span else None,
-        )
-    for field, quantity in (("required_bytes", "memory required"), ("peak_allocated_bytes", "peak of tensors")):
-        said, found = getattr(prediction.memory, field), getattr(measurement.memory, field)
-        if said is None or found is None:
-            continue
-        span = prediction.memory.interval_bytes if field == "required_bytes" else None
-        yield ComparisonRow(
-            *label,
-            quantity=quantity,
-            predicted=format_bytes(said),
-            interval=format_bytes_interval(span) if span else "",
-            measured=format_bytes(found),
-            difference=format_difference(said, found),
-            inside=span[0] <= found <= span[1] if span else None,
-        )
-
-
-def _warnings(records: Sequence[Record]) -> tuple[tuple[str, str], ...]:
-    carriers: dict[str, list[str]] = {}
-    for record in records:
-        for warning in record.warnings:
-            carriers.setdefault(plain(warning), []).append(_record_label(record))
-    return tuple((warning, "; ".join(dict.fromkeys(labels))) for warning, labels in carriers.items())
-
-
-def _unknown(records: Sequence[Record]) -> tuple[tuple[str, str, str], ...]:
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for record in records:
-        for path, reason in record.unknown.items():
-            lacking.setdefault((plain(path, LABEL_LENGTH), plain(reason)), []).append(_record_label(record))
-    return tuple((*why, "; ".join(dict.fromkeys(labels))) for why, labels in lacking.items())
-
-
-def _record_label(record: Record) -> str:
-    return f"{record.kind}: {recipe_label(record.recipe).name} on {machine_title(record.machine)}"
-
-
-def _commands(groups: Sequence[PredictionGroup], measured: Sequence[Record]) -> tuple[tuple[str, str], ...]:
-    """Commands by what they make; one command may have made several records."""
-    made: dict[str, list[str]] = {}
-    for group in groups:
-        for view in group.predictions:
-            label = f"prediction: {view.recipe.name} on {view.machine}"
-            made.setdefault(view.command, []).append(label)
-    for record in measured:
-        made.setdefault(command_text(record), []).append(f"{_record_label(record)}, {record.backend}")
-    return tuple(("; ".join(dict.fromkeys(labels)), command) for command, labels in made.items())
 
 
 def _unique(values: list[_T]) -> list[_T]:

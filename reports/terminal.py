@@ -1,4 +1,4 @@
-"""Records on a terminal: one prediction in full, several as tables of at most 80 columns; plain text in a pipe."""
+"""Predictions on a terminal: one in full, several as tables of at most 80 columns; plain text in a pipe."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sslbench.bench.record import Record
+from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory import MemoryBar
 from sslbench.reports.report_view import PredictionGroup, build_report
-from sslbench.reports.view import MeasurementView, PredictionView, verdict_line
+from sslbench.reports.view import PredictionView, verdict_line
 from sslbench.reports.words import NOT_KNOWN, RecipeLabel
 
 VERDICT_STYLES = {
@@ -19,7 +20,7 @@ VERDICT_STYLES = {
     "does-not-fit": "bold red",
     "none": "",
 }
-_BAR_WIDTH = 30
+BAR_WIDTH = 30
 
 
 def print_predictions(records: Sequence[Record], console: Console) -> None:
@@ -27,33 +28,27 @@ def print_predictions(records: Sequence[Record], console: Console) -> None:
     groups = build_report([record for record in records if record.kind == "prediction"]).groups
     views = [view for group in groups for view in group.predictions]
     if len(views) == 1:
-        _show(console, _full(views[0], console))
+        show(console, _full(views[0], console))
         return
     for place, group in enumerate(groups):
-        _show(console, *([Text()] if place else []), _heading(group.recipe), Text(), _machines(group))
-    _show(console, *_warnings(views))
+        show(console, *([Text()] if place else []), heading(group.recipe), Text(), _machines(group))
+    show(console, *warning_lines(views))
 
 
-def print_measurements(records: Sequence[Record], console: Console) -> None:
-    """Step time, throughput, memory and energy of each measurement."""
-    report = build_report([record for record in records if record.kind == "measurement"])
-    for place, view in enumerate(report.measurements):
-        _show(console, *([Text()] if place else []), _measurement(view))
-    _show(console, *_warnings(report.measurements))
-
-
-def _show(console: Console, *parts: RenderableType) -> None:
+def show(console: Console, *parts: RenderableType) -> None:
+    """Print parts as they are: no markup, no highlighting."""
     for part in parts:
         console.print(part, highlight=False, markup=False, emoji=False)
 
 
-def _heading(recipe: RecipeLabel) -> Text:
+def heading(recipe: RecipeLabel) -> Text:
+    """Title and settings of a recipe."""
     return Text.assemble((recipe.title, "bold"), "\n", (recipe.settings, "dim"))
 
 
 def _full(view: PredictionView, console: Console) -> RenderableType:
     on = Text.assemble("on ", (view.machine, "bold"), f", {view.backend}")
-    parts: list[RenderableType] = [_heading(view.recipe), on, Text(), _verdict(view), Text()]
+    parts: list[RenderableType] = [heading(view.recipe), on, Text(), _verdict(view), Text()]
     if view.bar:
         parts += [_breakdown(view.bar, console), Text()]
     moot = " if it fit" if view.verdict.key == "does-not-fit" else ""
@@ -64,7 +59,7 @@ def _full(view: PredictionView, console: Console) -> RenderableType:
         ("largest batch that fits", view.max_batch),
         ("work", view.work),
     ]
-    return Group(*parts, _facts(rows), *_warnings([view]))
+    return Group(*parts, facts(rows), *warning_lines([view]))
 
 
 def _verdict(view: PredictionView) -> Text:
@@ -77,13 +72,13 @@ def _breakdown(bar: MemoryBar, console: Console) -> Table:
     """Every category with its size and a bar, scaled to the largest."""
     block = "#" if console.options.ascii_only else "█"
     widest = max(segment.bytes for segment in bar.segments)
-    table = _grid()
+    table = grid()
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     for segment in bar.segments:
-        length = max(1, round(_BAR_WIDTH * segment.bytes / widest))
+        length = max(1, round(BAR_WIDTH * segment.bytes / widest))
         table.add_row(Text(segment.label), segment.size, Text(segment.share, "dim"), Text(block * length, "cyan"))
     table.add_row(Text("together", "bold"), Text(bar.total, "bold"), "", Text("predicted peak", "dim"))
     return table
@@ -111,33 +106,24 @@ def _machines(group: PredictionGroup) -> Table:
     return table
 
 
-def _measurement(view: MeasurementView) -> RenderableType:
-    rows = [
-        ("step time", ", ".join(filter(None, (view.step_time, view.step_basis, view.spread)))),
-        ("throughput", view.throughput),
-        ("memory", ", ".join(filter(None, (view.memory, view.memory_basis)))),
-        ("energy", ", ".join(filter(None, (view.energy, view.energy_basis)))),
-        ("loader", ", ".join(filter(None, (view.loader, view.loader_basis)))),
-    ]
-    on = Text.assemble("measured on ", (view.machine, "bold"), f", {view.backend}")
-    return Group(_heading(view.recipe), on, Text(), _facts(rows))
-
-
-def _facts(rows: Sequence[tuple[str, str]]) -> Table:
-    table = _grid()
+def facts(rows: Sequence[tuple[str, RenderableType]]) -> Table:
+    """Names and values, without those that are empty."""
+    table = grid()
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, Text(value) if isinstance(value, str) else value)
     return table
 
 
-def _grid() -> Table:
+def grid() -> Table:
+    """A table without lines."""
     return Table.grid(padding=(0, 2, 0, 0))
 
 
-def _warnings(views: Sequence[PredictionView | MeasurementView]) -> list[Text]:
+def warning_lines(views: Sequence[PredictionView | MeasurementView]) -> list[Text]:
+    """Every warning of some views, once."""
     unique = dict.fromkeys(warning for view in views for warning in view.warnings)
     return [Text.assemble(("warning: ", "yellow"), warning) for warning in unique]
 

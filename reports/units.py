@@ -88,17 +88,32 @@ def format_probability(value: float) -> str:
     return "< 1 %" if value < 0.006 else f"{value * 100:.0f} %"
 
 
-def format_difference(value: float, reference: float) -> str:
-    """How far a value lies from a reference, such as `6 % more` or `2.4 times as much`."""
-    if reference <= 0:
-        return "no comparison"
-    ratio = value / reference
-    if ratio >= 2:
-        return f"{significant(ratio)} times as much"
-    percent = round(abs(ratio - 1) * 100, 1 if abs(ratio - 1) < 0.0095 else None)
+def format_share(value: float) -> str:
+    """A share in percent with two or three digits, such as `41 %`, `3.2 %` or `122 %`."""
+    percent = 100 * value
+    return f"{percent:.1f} %" if 0 < abs(percent) < 9.95 else f"{percent:.0f} %"
+
+
+def format_margin(interval: Sequence[float], middle: float) -> str:
+    """How far an interval reaches from its middle, as a share of it, such as `± 0.6 %`; empty around 0."""
+    low, high = interval
+    reach = max(high - middle, middle - low)
+    return f"± {format_share(reach / middle)}" if middle > 0 and reach >= 0 else ""
+
+
+def format_error(error: float) -> str:
+    """A relative error of a prediction in words: `3 % low`, `equal`, `2.4 times too high`."""
+    if error >= 1:
+        return f"{significant(error + 1)} times too high"
+    percent = round(100 * abs(error), 1 if abs(error) < 0.0095 else None)
     if not percent:
         return "equal"
-    return f"{percent:g} % {'more' if ratio > 1 else 'less'}"
+    return f"{percent:g} % {'high' if error > 0 else 'low'}"
+
+
+def format_signed(error: float) -> str:
+    """A relative error as a signed number, such as `-3 %` or `+140 %`."""
+    return f"{100 * error:+.0f} %".replace("-0 %", "0 %").replace("+0 %", "0 %")
 
 
 def _join(number: str, unit: str) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from sslbench.bench.record import Record
 from sslbench.reports.memory import MemoryBar, memory_bar
-from sslbench.reports.samples import DotPlot, dot_plot, middle_half
 from sslbench.reports.units import (
     format_bytes,
     format_bytes_interval,
@@ -23,7 +22,6 @@ from sslbench.reports.units import (
     format_seconds,
     format_seconds_interval,
     format_si,
-    significant,
 )
 from sslbench.reports.words import (
     LABEL_LENGTH,
@@ -34,7 +32,6 @@ from sslbench.reports.words import (
     plain,
     recipe_label,
     sample_unit,
-    unknown_reason,
     verdict_words,
 )
 
@@ -68,32 +65,6 @@ class PredictionView:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
-class MeasurementView:
-    """One measurement in words."""
-
-    recipe: RecipeLabel
-    machine: str
-    machine_name: str
-    backend: str
-    step_time: str
-    step_basis: str
-    """What the step time is, such as `median of 30 steps`."""
-    spread: str
-    throughput: str
-    memory: str
-    memory_basis: str
-    energy: str
-    energy_basis: str
-    loader: str
-    """How fast real input comes, and whether it is the limit; empty where there was none."""
-    loader_basis: str
-    plot: DotPlot | None
-    bar: MemoryBar | None
-    warnings: tuple[str, ...]
-    command: str
-
-
 def prediction_view(record: Record) -> PredictionView:
     """What a report shows of a prediction."""
     memory, time = record.memory, record.time
@@ -110,39 +81,11 @@ def prediction_view(record: Record) -> PredictionView:
         probability="" if record.probability_fits is None else format_probability(record.probability_fits),
         step_time=NOT_KNOWN if time.step_seconds is None else format_seconds(time.step_seconds),
         step_interval=format_seconds_interval(time.interval_seconds) if time.interval_seconds else "",
-        throughput=_throughput(record, time.step_seconds),
+        throughput=throughput(record, time.step_seconds),
         max_batch=NOT_KNOWN if record.max_batch_size is None else f"{record.max_batch_size:,}",
         bar=memory_bar(memory),
         work=_work(record),
-        warnings=_warnings(record),
-        command=command_text(record),
-    )
-
-
-def measurement_view(record: Record) -> MeasurementView:
-    """What a report shows of a measurement."""
-    samples = record.time.samples_seconds
-    half = middle_half(samples)
-    step_s = measured_step_s(record)
-    memory, basis = _measured_memory(record)
-    return MeasurementView(
-        recipe=recipe_label(record.recipe),
-        machine=machine_title(record.machine),
-        machine_name=plain(record.machine.name, LABEL_LENGTH),
-        backend=_backend(record),
-        step_time=NOT_KNOWN if step_s is None else format_seconds(step_s),
-        step_basis=f"median of {len(samples):,} steps" if samples else unknown_reason(record, "time.step_seconds"),
-        spread=f"middle half {format_seconds_interval(half)}" if half else "",
-        throughput=_throughput(record, step_s),
-        memory=memory,
-        memory_basis=basis,
-        energy=_energy(record),
-        energy_basis=_energy_basis(record),
-        loader=_loader(record),
-        loader_basis=_loader_basis(record),
-        plot=dot_plot(samples),
-        bar=memory_bar(record.memory) if record.memory.breakdown else None,
-        warnings=_warnings(record),
+        warnings=warnings_of(record),
         command=command_text(record),
     )
 
@@ -200,51 +143,12 @@ def _interval_of(record: Record) -> str:
     return format_bytes_interval(interval, whole=record.memory.capacity_bytes) if interval else ""
 
 
-def _measured_memory(record: Record) -> tuple[str, str]:
-    memory = record.memory
-    if memory.required_bytes is not None:
-        basis = "peak resident memory of the process" if record.machine.device.kind == "cpu" else "peak on the device"
-        return format_bytes(memory.required_bytes), basis
-    if memory.peak_allocated_bytes is not None:
-        return format_bytes(memory.peak_allocated_bytes), "peak that tensors held"
-    return NOT_KNOWN, unknown_reason(record, "memory.required_bytes")
-
-
-def _throughput(record: Record, step_s: float | None) -> str:
+def throughput(record: Record, step_s: float | None) -> str:
+    """Samples a second, from the record or from a step time in seconds."""
     rate = record.time.samples_per_second
     if rate is None and record.recipe.batch_size and step_s:
         rate = record.recipe.batch_size / step_s
     return NOT_KNOWN if rate is None else format_rate(rate, sample_unit(record.recipe))
-
-
-def _backend(record: Record) -> str:
-    threads = record.environment.threads
-    return record.backend if threads is None else f"{record.backend}, {threads} thread{'' if threads == 1 else 's'}"
-
-
-def _energy(record: Record) -> str:
-    joules = record.energy.joules_per_step
-    return NOT_KNOWN if joules is None else f"{significant(joules)} J/step"
-
-
-def _energy_basis(record: Record) -> str:
-    if record.energy.joules_per_step is None:
-        return unknown_reason(record, "energy.joules_per_step")
-    return plain(record.energy.source or "", LABEL_LENGTH)
-
-
-def _loader(record: Record) -> str:
-    data = record.data
-    if data is None:
-        return ""
-    rate = format_rate(data.loader_samples_per_second, sample_unit(record.recipe))
-    workers = f"{data.workers:,} worker{'' if data.workers == 1 else 's'}" if data.workers else "no worker of its own"
-    other = "model" if data.limit == "loader" else "loader"
-    return f"{rate} with {workers}: the {data.limit} is the limit, not the {other}"
-
-
-def _loader_basis(record: Record) -> str:
-    return f"fed by it a step takes {format_seconds(record.data.step_seconds)} on average" if record.data else ""
 
 
 def _work(record: Record) -> str:
@@ -261,5 +165,6 @@ def _work(record: Record) -> str:
     return ", ".join(parts)
 
 
-def _warnings(record: Record) -> tuple[str, ...]:
+def warnings_of(record: Record) -> tuple[str, ...]:
+    """The record's warnings, safe as text."""
     return tuple(plain(warning) for warning in record.warnings)

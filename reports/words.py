@@ -49,7 +49,7 @@ class VerdictWords:
     """Order in tables: what fits comes first."""
 
 
-_VERDICTS = {
+VERDICTS = {
     words.key: words
     for words in (
         VerdictWords("fits", "fits", "✓", 0),
@@ -63,7 +63,7 @@ _VERDICTS = {
 
 def verdict_words(record: Record) -> VerdictWords:
     """The record's verdict; `no verdict` where it has none."""
-    return _VERDICTS[record.verdict or "none"]
+    return VERDICTS[record.verdict or "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +85,47 @@ def recipe_label(recipe: Recipe) -> RecipeLabel:
     return RecipeLabel(
         title=plain(recipe.title.partition(": ")[0] or recipe.name, LABEL_LENGTH),
         name=plain(recipe.name, LABEL_LENGTH),
-        settings=", ".join(_settings(recipe)),
+        settings=", ".join(setting.phrase for setting in recipe_settings(recipe) if setting.phrase),
         paper=plain(recipe.paper, LABEL_LENGTH * 3),
     )
 
 
-def _settings(recipe: Recipe) -> list[str]:
-    parts = ["training step" if recipe.stage == "train" else "inference step"]
-    if recipe.batch_size is not None:
-        parts.append(f"batch {recipe.batch_size:,}")
-    if recipe.seq_len is not None:
-        parts.append(f"{recipe.seq_len:,} tokens")
-    if recipe.image_size is not None:
-        parts.append(f"{recipe.image_size:,} px")
-    parts.append(recipe.precision)
-    if recipe.stage == "train":
-        parts.append(plain(recipe.optimizer, LABEL_LENGTH))
-    if recipe.attention != "sdpa":
-        parts.append(f"{recipe.attention} attention")
-    if recipe.activation_checkpointing:
-        parts.append("activation checkpointing")
-    parts += [plain(f"{key}={value}", LABEL_LENGTH) for key, value in recipe.options.items()]
-    return parts
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a step: as a column and its value, and as a phrase."""
+
+    name: str
+    value: str
+    phrase: str
+    """Empty where it is what everybody has."""
+
+
+def recipe_settings(recipe: Recipe) -> list[Setting]:
+    """What was run, setting by setting, safe as text."""
+    train = recipe.stage == "train"
+    settings = [Setting("stage", recipe.stage, "training step" if train else "inference step")]
+    sizes = (("batch", recipe.batch_size, "batch {}"), ("tokens", recipe.seq_len, "{} tokens"))
+    for name, size, phrase in (*sizes, ("pixels", recipe.image_size, "{} px")):
+        if size is not None:
+            settings.append(Setting(name, f"{size:,}", phrase.format(f"{size:,}")))
+    settings.append(Setting("precision", recipe.precision, recipe.precision))
+    if train:
+        optimizer = plain(recipe.optimizer, LABEL_LENGTH)
+        settings.append(Setting("optimizer", optimizer, optimizer))
+    eager = recipe.attention != "sdpa"
+    settings.append(Setting("attention", recipe.attention, f"{recipe.attention} attention" if eager else ""))
+    settings += [
+        Setting(name, "yes" if on else "no", phrase if on else "")
+        for name, on, phrase in (
+            ("checkpointing", recipe.activation_checkpointing, "activation checkpointing"),
+            ("compiled", recipe.compile, "compiled"),
+            ("expandable", recipe.expandable_segments, "expandable segments"),
+        )
+    ]
+    options = ((plain(str(key), LABEL_LENGTH), value) for key, value in recipe.options.items())
+    return settings + [
+        Setting(key, plain(str(value), LABEL_LENGTH), plain(f"{key}={value}", LABEL_LENGTH)) for key, value in options
+    ]
 
 
 def sample_unit(recipe: Recipe) -> str:

@@ -11,7 +11,7 @@ from sslbench.hardware_profiles.schema import Device, DType
 def main_dtype(trace: Trace, device: Device) -> DType:
     """The type that most of a step's FLOP are of, among those that the device has a peak for; fp32 for a step without.
 
-    Of a step under autocast that is the recipe's precision; of fp32 convolutions on a card that takes TF32 for them, tf32.
+    Of a step under autocast that is the recipe's precision; of fp32 convolutions, which torch runs in TF32, it is tf32.
     """
     flops: Counter[DType] = Counter()
     for call in trace.calls:

@@ -2,7 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from sslbench.bench.record import load_records
+from sslbench.bench.record import (
+    Energy,
+    Failure,
+    GpuState,
+    Memory,
+    PhaseMeasured,
+    Predicted,
+    Rank,
+    Scaling,
+    State,
+    Time,
+    Utilization,
+    load_records,
+)
+from sslbench.hardware_profiles.loader import load_machine
 
 RECORDS = Path(__file__).parents[1] / "data" / "records"
 
@@ -16,6 +30,145 @@ def sample():
 @pytest.fixture(scope="session")
 def samples():
     return [record for path in sorted(RECORDS.glob("*.json")) for record in load_records(path)]
+
+
+MIB, GIB = 2**20, 2**30
+CAUSE = "out of memory in phase 'warm-up': lower --batch-size, or ask `sslbench fit` what would fit"
+
+
+def measured(base, batch, precision, *, step_s, mib):
+    """A measurement as `profile` writes it today, with every field that a processor has."""
+    samples = [step_s * (1 + 0.004 * ((7 * number) % 11 - 5)) for number in range(40)]
+    rate, flops = batch / step_s, 1.4e9 * batch
+    memory = Memory(
+        peak_allocated_bytes=int(0.62 * mib * MIB),
+        fixed_overhead_bytes=402 * MIB,
+        required_bytes=mib * MIB,
+        capacity_bytes=base.memory.capacity_bytes,
+        unique_bytes=(mib - 61) * MIB,
+        minor_page_faults=2210,
+    )
+    phases = (("forward", 0.31, 0.55), ("backward", 0.55, 0.62), ("optimizer", 0.12, 0.4), ("other", 0.02, 0.39))
+    said = Predicted(
+        memory=Memory(
+            peak_allocated_bytes=memory.peak_allocated_bytes,
+            required_bytes=int(0.97 * mib * MIB),
+            interval_bytes=(0.9 * mib * MIB, 1.04 * mib * MIB),
+            allocated_interval_bytes=(0.61 * mib * MIB, 0.63 * mib * MIB),
+            capacity_bytes=base.memory.capacity_bytes,
+        ),
+        time=Time(step_seconds=1.12 * step_s, interval_seconds=(0.5 * step_s, 2.2 * step_s)),
+        verdict="fits",
+        max_batch_size=96,
+        memory_error=-0.03,
+        allocated_error=0.0,
+        time_error=0.12,
+    )
+    return base.model_copy(
+        update={
+            "recipe": base.recipe.with_options(batch_size=batch, precision=precision),
+            "memory": memory,
+            "time": Time(
+                step_seconds=step_s,
+                interval_seconds=(0.994 * step_s, 1.004 * step_s),
+                samples_per_second=rate,
+                samples_seconds=samples,
+                mad_seconds=0.012 * step_s,
+                warmup_steps=6,
+                tokens_per_second=128 * rate,
+            ),
+            "energy": Energy(),
+            "phases": [
+                PhaseMeasured(name=name, seconds=share * step_s, peak_allocated_bytes=int(held * mib * MIB))
+                for name, share, held in phases
+            ],
+            "utilization": Utilization(
+                flops_per_second=flops / step_s,
+                peak_flops_per_second=131e9,
+                peak_basis="measured",
+                model_flops_utilization=flops / step_s / 131e9,
+            ),
+            "predicted": said,
+            "state": State(load_average=0.31, governor="performance", smt=True, others_cpu_share=0.012),
+            "warnings": [],
+        }
+    )
+
+
+def failed(base, batch, precision):
+    """The same where the step ran out of memory, as had been predicted."""
+    need = Memory(required_bytes=int(9.4 * GIB), capacity_bytes=int(7.1 * GIB))
+    return base.model_copy(
+        update={
+            "recipe": base.recipe.with_options(batch_size=batch, precision=precision),
+            "memory": Memory(),
+            "time": Time(),
+            "failure": Failure(kind="out-of-memory", phase="warm-up", steps_done=0, message=CAUSE),
+            "predicted": Predicted(memory=need, time=Time(step_seconds=4.1), verdict="does-not-fit", max_batch_size=96),
+            "unknown": {"time.step_seconds": "the step did not run: out of memory"},
+            "warnings": [],
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def sweep(sample):
+    """Six measurements of one recipe on a processor; the last one failed."""
+    base = sample("measurement-cpu")
+    sizes = ((8, 0.2461, 861), (16, 0.4412, 1204), (32, 0.8325, 1903))
+    fp32 = [measured(base, batch, "fp32", step_s=step_s, mib=mib) for batch, step_s, mib in sizes]
+    bf16 = [measured(base, batch, "bf16", step_s=0.61 * step_s, mib=mib - 190) for batch, step_s, mib in sizes[1:]]
+    return [*fp32, *bf16, failed(base, 128, "fp32")]
+
+
+@pytest.fixture(scope="session")
+def on_cards(sample):
+    """A step on two cards, with everything that NVML and two ranks tell."""
+    base = measured(sample("measurement-cpu"), 64, "bf16", step_s=0.0412, mib=21_400)
+    before = GpuState(temperature_celsius=41, graphics_clock_mhz=1980, power_watts=121.4, power_limit_watts=700)
+    after = before.model_copy(
+        update={
+            "temperature_celsius": 63,
+            "graphics_clock_mhz": 1755,
+            "power_watts": 688.0,
+            "utilization": 0.98,
+            "throttle_reasons": ["power cap"],
+            "other_processes": 1,
+            "other_utilization": 0.31,
+        }
+    )
+    ranks = [
+        Rank(rank=rank, device=f"cuda:{rank}", step_seconds=0.0412 - 0.0003 * rank, peak_allocated_bytes=13 * GIB)
+        for rank in range(2)
+    ]
+    return base.model_copy(
+        update={
+            "backend": "torch-cuda",
+            "machine": load_machine("h200").model_copy(update={"device_count": 2}),
+            "memory": base.memory.model_copy(
+                update={"peak_reserved_bytes": 15 * GIB, "device_used_bytes": 23 * GIB, "capacity_bytes": 141 * GIB}
+            ),
+            "energy": Energy(joules_per_step=23.4, source="NVML: energy counter of the board"),
+            "state": State(load_average=1.2, gpu_before=before, gpu_after=after),
+            "scaling": Scaling(
+                devices=2,
+                strategy="ddp",
+                communication="nccl",
+                ranks=ranks,
+                single_step_seconds=0.0391,
+                efficiency=0.949,
+            ),
+            "utilization": Utilization(
+                flops_per_second=612e12,
+                peak_flops_per_second=1978e12,
+                peak_basis="datasheet",
+                model_flops_utilization=612 / 1978,
+            ),
+            "snapshot": "step.pickle",
+            "predicted": None,
+            "warnings": ["another process used 31 % of the GPU while steps were timed"],
+        }
+    )
 
 
 HOSTILE = [
@@ -35,10 +188,10 @@ HOSTILE = [
 
 
 @pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
-def hostile(request, samples):
-    """A hostile text, and the samples with it in every place that takes a text."""
+def hostile(request, samples, sweep, on_cards):
+    """A hostile text, and records with it in every place that takes a text."""
     text = request.param
-    return text, [_poisoned(record, text) for record in samples]
+    return text, [_poisoned(record, text) for record in (*samples, sweep[0], on_cards, sweep[-1])]
 
 
 def _poisoned(record, text):
@@ -59,5 +212,21 @@ def _poisoned(record, text):
             "energy": record.energy.model_copy(update={"source": text}),
             "unknown": {text: text, "energy.joules_per_step": text},
             "warnings": [text],
+            **_poisoned_parts(record, text),
         }
     )
+
+
+def _poisoned_parts(record, text):
+    """Texts of those parts that the record has."""
+    parts = {"snapshot": text}
+    if record.failure:
+        parts["failure"] = record.failure.model_copy(update={"phase": text, "message": text})
+    if record.state:
+        gpu = record.state.gpu_after
+        gpu = gpu and gpu.model_copy(update={"throttle_reasons": [text]})
+        parts["state"] = record.state.model_copy(update={"governor": text, "container": text, "gpu_after": gpu})
+    if record.scaling:
+        ranks = [rank.model_copy(update={"device": text}) for rank in record.scaling.ranks]
+        parts["scaling"] = record.scaling.model_copy(update={"communication": text, "ranks": ranks})
+    return parts

@@ -60,8 +60,8 @@ class Page(HTMLParser):
         return [attributes for name, attributes, _ in self.elements if name == tag]
 
 
-def test_the_page_is_well_formed_and_accessible(samples):
-    text = render_html(samples)
+def test_the_page_is_well_formed_and_accessible(samples, sweep, on_cards):
+    text = render_html([*samples, *sweep, on_cards])
     page = Page(text)
     assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
     headings = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch("h[1-6]", tag)]

@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from sslbench.reports.terminal import print_measurements, print_predictions
+from sslbench.reports.measured_text import print_measurements
+from sslbench.reports.terminal import print_predictions
 from sslbench.reports.words import plain
 
 
@@ -51,9 +52,44 @@ def test_measurements_say_what_is_not_known(samples):
     assert "not known, no energy counter on this machine" in text
 
 
+def test_one_measurement_is_told_in_full(sweep, on_cards):
+    text = shown(print_measurements, sweep[:1])
+    assert "246 ms ± 0.6 %, median of 40 steps after 6 of warm-up, MAD 2.95 ms" in text
+    assert "32.5 sequences/s, 4,161 tokens/s" in text
+    assert "45.5 GFLOP/s, MFU 35 % of 131 GFLOP/s (measured peak)" in text
+    assert "backward    135 ms   55 %  ████████████████████████  534 MiB" in text
+    assert "predicted   step time 276 ms, 12 % high; memory required 835 MiB, 3 % low" in text
+    cards = shown(print_measurements, [on_cards])
+    assert "2 devices, ddp over nccl; efficiency 95 %; one device takes 39.1 ms" in cards
+    assert "rank 1, cuda:1  40.9 ms  13.0 GiB" in cards
+
+
+def test_a_sweep_is_one_table(sweep):
+    text = shown(print_measurements, sweep)
+    assert "batch prec.           step pred. sequences/s    memory pred.  MFU" in text
+    assert "   16 bf16  269 ms ± 0.6 % +12 %        59.5 1,014 MiB  -3 % 64 %" in text
+    assert "  128 fp32   out of memory" in text
+    flat = " ".join(text.split())
+    assert "batch 128, fp32: out of memory in warm-up after 0 steps; predicted: does not fit" in flat
+
+
+def test_a_table_that_is_too_wide_loses_what_matters_least(sweep):
+    narrow = shown(print_measurements, sweep, width=60)
+    assert "MFU" not in narrow
+    assert narrow.splitlines()[4].count("pred.") == 1
+    assert all(len(line.rstrip()) <= 60 for line in narrow.splitlines())
+
+
+def test_a_failure_is_told_with_its_cause(sweep):
+    text = shown(print_measurements, sweep[-1:])
+    assert "did not run  out of memory in warm-up after 0 steps" in text
+    assert "lower --batch-size" in text
+    assert "step time" not in text
+
+
 @pytest.mark.parametrize("printer", [print_predictions, print_measurements])
-def test_a_pipe_gets_no_colour_and_at_most_80_columns(printer, samples):
-    for records in (samples, same_recipe(samples), samples[2:3]):
+def test_a_pipe_gets_no_colour_and_at_most_80_columns(printer, samples, sweep, on_cards):
+    for records in (samples, same_recipe(samples), samples[2:3], sweep, [on_cards], [*sweep, on_cards]):
         text = shown(printer, records)
         assert "\x1b" not in text
         assert all(len(line.rstrip()) <= 80 for line in text.splitlines())

@@ -94,13 +94,40 @@ def test_a_probability_never_claims_certainty():
     ]
 
 
-def test_differences_say_their_direction():
-    assert units.format_difference(106, 100) == "6 % more"
-    assert units.format_difference(94, 100) == "6 % less"
-    assert units.format_difference(100.4, 100) == "0.4 % more"
-    assert units.format_difference(100.01, 100) == "equal"
-    assert units.format_difference(240, 100) == "2.40 times as much"
-    assert units.format_difference(1, 0) == "no comparison"
+def test_errors_of_predictions_say_their_direction():
+    assert [units.format_error(error) for error in (0.06, -0.06, 0.004, -0.0001, 1.4, -0.9)] == [
+        "6 % high",
+        "6 % low",
+        "0.4 % high",
+        "equal",
+        "2.40 times too high",
+        "90 % low",
+    ]
+    assert [units.format_signed(error) for error in (0.061, -0.061, 0.004, -0.004, 1.4)] == [
+        "+6 %",
+        "-6 %",
+        "0 %",
+        "0 %",
+        "+140 %",
+    ]
+
+
+def test_shares_keep_two_digits():
+    assert [units.format_share(share) for share in (0, 0.004, 0.0996, 0.412, 1.22)] == [
+        "0 %",
+        "0.4 %",
+        "10 %",
+        "41 %",
+        "122 %",
+    ]
+
+
+@given(st.floats(1e-6, 1e3), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_margin_is_the_farther_end(middle, below, above):
+    text = units.format_margin((middle * (1 - below), middle * (1 + above)), middle)
+    assert (
+        text == f"± {units.format_share(max(below, above))}" or abs(float(text[2:-2]) - 100 * max(below, above)) < 0.6
+    )
 
 
 def read(text, table):
