@@ -84,7 +84,9 @@ def test_a_worker_of_another_number_is_not_accused_in_a_container(nvml):
 
 
 def test_samples_that_are_old_or_nonsense_do_not_count(nvml):
-    nvml.set("process 77 1", "process 78 1", "sample 77 90 60", "sample 77 20 1", "sample 77 40 0.5", "sample 78 4000 1")
+    nvml.set(
+        "process 77 1", "process 78 1", "sample 77 90 60", "sample 77 20 1", "sample 77 40 0.5", "sample 78 4000 1"
+    )
     assert GpuLook(first_visible_gpu(), since=time.time() - 5).state.other_utilization == pytest.approx(0.30)
 
 
@@ -156,7 +158,9 @@ def test_the_counter_of_energy(nvml, monkeypatch):
 def test_a_gpu_without_a_counter_says_so(nvml):
     nvml.fail(pynvml.NVML_ERROR_NOT_SUPPORTED, "nvmlDeviceGetTotalEnergyConsumption")
     assert not first_visible_gpu().counts_energy()
-    assert EnergyMeter("torch-cuda", "GPU-stand-in").read().reason.endswith("no energy counter of this GPU: Not Supported")
+    assert (
+        EnergyMeter("torch-cuda", "GPU-stand-in").read().reason.endswith("no energy counter of this GPU: Not Supported")
+    )
 
 
 def test_a_process_and_what_it_started():
