@@ -1,5 +1,6 @@
 """How much of the processor other programs used while steps were timed."""
 
+import os
 import time
 
 import psutil
@@ -14,7 +15,7 @@ class Contention:
     """
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
+        self._processes = _own_processes()
         self._began = time.monotonic()
         self._busy, self._own = _system_busy_seconds(), self._own_seconds()
 
@@ -27,8 +28,19 @@ class Contention:
         return min(max(others / (span * (psutil.cpu_count() or 1)), 0.0), 1.0)
 
     def _own_seconds(self) -> float:
-        used = self._process.cpu_times()
-        return float(used.user + used.system)
+        return sum(_used_seconds(process) for process in self._processes)
+
+
+def _own_processes() -> list[psutil.Process]:
+    """This process; of a step on several devices (torchrun names their number) all the processes of one worker."""
+    own = psutil.Process()
+    worker = own.parent() if "LOCAL_WORLD_SIZE" in os.environ else None
+    return [own] if worker is None else worker.children()
+
+
+def _used_seconds(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
 
 
 def _system_busy_seconds() -> float:

@@ -16,7 +16,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from sslbench.bench import errors
 from sslbench.bench.errors import MeasureError, SSLBenchError
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter, Told
+from sslbench.bench.record import FailureKind
 
 _SILENCE_SECONDS = 30.0  # signs of life come every second; torch is imported in less
 _SHUTDOWN_SECONDS = "5"
@@ -81,9 +82,7 @@ def _launch(spec: Spec, reporter: Reporter) -> Outcome:
         )
         try:
             # -P: the folder we run in holds nothing that may be imported by accident
-            elastic_launch(config, sys.executable)(
-                "-P", "-m", "sslbench.bench.measure.rank", json.dumps(asdict(spec))
-            )
+            elastic_launch(config, sys.executable)("-P", "-m", "sslbench.bench.measure.rank", json.dumps(asdict(spec)))
         except ChildFailedError as error:
             ranks.close()
             raise Told(ranks.failure_of(error)) from error
@@ -121,19 +120,18 @@ class _Ranks:
             os.dup2(self._before, 0)
             os.close(self._before)
             self._before = -1
-            self._reader.join()
+            self._reader.join(timeout=float(_SHUTDOWN_SECONDS))
             self._ours.close()
 
     def failure_of(self, error: ChildFailedError) -> dict[str, Any]:
         """The event of the rank that failed first: others fail because it is gone."""
         failures: dict[int, Any] = error.failures
-        for rank, failure in sorted(failures.items()):
-            if failure.exitcode < 0:
-                return _event(rank, "", status=failure.exitcode)
-        if self._failure is not None:
+        # SIGTERM is what torchrun ends the others with
+        killed = [rank for rank, failure in failures.items() if failure.exitcode < 0 and failure.exitcode != -SIGTERM]
+        if self._failure is not None and not killed:
             return self._failure
-        rank, failure = min(failures.items())
-        return _event(rank, "", status=failure.exitcode)
+        rank = min(killed or failures)
+        return _event(rank, "", status=failures[rank].exitcode)
 
     def _read(self) -> None:
         self._ours.settimeout(1.0)
@@ -167,11 +165,13 @@ class _Ranks:
     def _check_life(self) -> None:
         silent = [rank for rank, heard in self._heard.items() if time.monotonic() - heard > _SILENCE_SECONDS]
         if silent:  # the main thread waits for the ranks: the parent ends it, and them
-            message = f"rank {silent[0]} has given no sign of life for {_SILENCE_SECONDS:.0f} s: it hangs, or is stopped"
+            message = (
+                f"rank {silent[0]} has given no sign of life for {_SILENCE_SECONDS:.0f} s: it hangs, or is stopped"
+            )
             self._reporter.error(Told(_event(silent[0], message, cause="timed-out")), "")
 
 
-def _event(rank: int, message: str, *, cause: str = "", status: int | None = None) -> dict[str, Any]:
+def _event(rank: int, message: str, *, cause: FailureKind | None = None, status: int | None = None) -> dict[str, Any]:
     event = {"event": "error", "kind": "RankError", "message": message, "place": "", "cause": cause}
     return {**event, "rank": rank, "status": status}
 

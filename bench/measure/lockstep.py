@@ -32,7 +32,7 @@ class Leader:
         _tell(_STEP, self._group)
         return self._step()
 
-    def time(self, step: Step) -> None:  # noqa: ARG002 - the one step that all ranks share
+    def time(self, step: Step) -> None:
         """Time a step of all ranks."""
         _tell(_TIMED_STEP, self._group)
         self._clock.time(self._step)
