@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from sslbench.bench.blame import in_brief
 from sslbench.bench.measure.marks import Marks, Stretch
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
@@ -77,7 +78,7 @@ def phase_pass(step: Step, device: torch.device, spec: Spec, reporter: Reporter,
         peaks = peak_bytes(step, device) if device.type in _KEEP_PEAKS else None
     except Exception as error:
         # a step of one's own that counts its calls, or replaces the same functions, costs these fields alone
-        outcome.unknown["phases"] = f"the step could not be run with marks between its phases: {error}"
+        outcome.unknown["phases"] = f"the step could not be run with marks between its phases: {in_brief(error)}"
         return
     seconds.pop("data", None)  # synthetic input is not waited for
     if outcome.recipe.get("stage") == "train" and set(seconds) == {"forward"}:

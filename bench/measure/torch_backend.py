@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sslbench.bench.blame import in_brief
 from sslbench.bench.build import build_fed_step, build_step, factory_defaults
 from sslbench.bench.errors import MeasureError, OutputError
 from sslbench.bench.measure.loading import measure_loading
@@ -123,7 +124,7 @@ def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter
         counted = count_tensors(lambda: build_step(recipe, torch.device("cpu")))
     except Exception as error:
         # twice, or a step that profiles itself, costs these fields alone
-        _not_counted(outcome, f"the step could not be built and run again to count tensors: {error}")
+        _not_counted(outcome, f"the step could not be built and run again to count tensors: {in_brief(error)}")
         return
     outcome.peak_allocated_bytes = counted.peak_bytes
     set_peaks(outcome, counted.phase_peaks)

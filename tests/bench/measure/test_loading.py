@@ -25,8 +25,8 @@ def files(tmp_path):
 def measured(name, path, *, kind, workers=1, changes=(), steps=2, **options):
     recipe = resolve_recipe(name, {"batch_size": 2, **dict(changes)})
     source = Source(kind=kind, path=str(path), workers=workers)
-    asked = {"backend": "torch-cpu", "budget": Budget(steps=steps, warmup=2), "command": [], **options}
-    return measure(recipe, source=source, **asked)
+    asked = {"backend": "torch-cpu", "budget": Budget(steps=steps, warmup=2), "command": []}
+    return measure(recipe, source=source, **{**asked, "predict": False, **options})
 
 
 def test_loader_and_fed_step_are_measured_beside_the_synthetic_one(files):
@@ -47,6 +47,10 @@ def test_loader_and_fed_step_are_measured_beside_the_synthetic_one(files):
     assert data.samples_per_second == pytest.approx(2 / data.step_seconds)
     slower = "loader" if data.loader_samples_per_second < record.time.samples_per_second else "model"
     assert data.limit == slower
+    assert [phase.name for phase in record.phases] == ["data", "forward", "backward", "optimizer", "other"]
+    assert all(phase.seconds > 0 for phase in record.phases)
+    assert "synthetic input" in record.unknown["phases.data.peak_allocated_bytes"]
+    assert all(phase.peak_allocated_bytes > 0 for phase in record.phases[1:])
     assert told == sorted(told)
     assert told[-1] == (8, 8)
     (files / "r.json").write_text(dump_records([record]))
