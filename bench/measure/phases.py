@@ -1,5 +1,6 @@
 """What every backend does with a built step: warm up, time, then use memory while the parent looks. No torch here."""
 
+import math
 import time
 
 import psutil
@@ -67,7 +68,7 @@ def _warm_up(step: Step, clock: Clock, spec: Spec, outcome: Outcome, on_step: On
 
 def _imprecise(samples: list[float], tolerance: float) -> list[str]:
     width = half_width(samples)
-    if width <= tolerance:
+    if width <= tolerance or math.isinf(width):  # so few steps have a warning of their own
         return []
     return [f"95 % interval of the median ±{100 * width:.3g} %, asked ±{100 * tolerance:.3g} %: raise --max-seconds"]
 

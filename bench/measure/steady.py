@@ -13,6 +13,7 @@ SHORTEST_TIMED_SECONDS = 2.0  # slow noise has to show; a GPU's energy counter n
 _GROUPS = 8
 _SIGNIFICANT = 16  # |S| of 8 values without trend reaches 16 in 6 % of all cases (Kendall's table)
 _GROWTH = 1.25
+_FEWEST_FOR_WIDTH = 5
 _Z_95 = statistics.NormalDist().inv_cdf(0.975)
 
 
@@ -79,8 +80,13 @@ def half_width(samples: Sequence[float]) -> float:
     samples above the median: about sqrt(n) batches, whose shares spread more than chance allows where noise lasts.
 
     Args:
-        samples: at least one, in the order in which they were taken.
+        samples: in the order in which they were taken.
+
+    Returns:
+        Infinity for fewer than 5 samples, whose extremes alone hold the median in less than 90 % of all cases.
     """
+    if len(samples) < _FEWEST_FOR_WIDTH:
+        return math.inf
     ordered, median = sorted(samples), statistics.median(samples)
     count = len(ordered)
     reach = _Z_95 / 2 * math.sqrt(_inflation([sample > median for sample in samples]) / count)
@@ -92,8 +98,6 @@ def _inflation(above: Sequence[bool]) -> float:
     """How many of these samples are worth an independent one; at least 1."""
     size = math.isqrt(len(above))
     batches = len(above) // size
-    if batches < 2:
-        return 1.0
     shares = [sum(above[size * at : size * (at + 1)]) / size for at in range(batches)]
     return max(1.0, size * statistics.variance(shares) / 0.25)
 

@@ -1,5 +1,6 @@
 """Warm-up and the number of steps are decided on series whose course is known."""
 
+import math
 import statistics
 import time
 
@@ -66,7 +67,12 @@ def test_what_was_before_torch_compiled_is_not_looked_at():
     torch._dynamo.reset()
 
 
-@given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=200), st.floats(1e-3, 1e3))
+@given(st.lists(st.floats(1e-6, 1e3), max_size=4))
+def test_the_width_of_a_few_samples_is_not_known(samples):
+    assert half_width(samples) == math.inf
+
+
+@given(st.lists(st.floats(1e-6, 1e3), min_size=5, max_size=200), st.floats(1e-3, 1e3))
 def test_half_width_is_a_share(samples, factor):
     width = half_width(samples)
     assert 0 <= width <= (max(samples) - min(samples)) / 2 / statistics.median(samples)
