@@ -25,8 +25,9 @@ def files(tmp_path):
 def measured(name, path, *, kind, workers=1, changes=(), steps=2, **options):
     recipe = resolve_recipe(name, {"batch_size": 2, **dict(changes)})
     source = Source(kind=kind, path=str(path), workers=workers)
-    asked = {"backend": "torch-cpu", "budget": Budget(steps=steps, warmup=2), "command": []}
-    return measure(recipe, source=source, **{**asked, "predict": False, **options})
+    budget = Budget(steps=steps, warmup=2)
+    asked = {"backend": "torch-cpu", "budget": budget, "command": [], "predict": False, **options}
+    return measure(recipe, source=source, **asked)
 
 
 def test_loader_and_fed_step_are_measured_beside_the_synthetic_one(files):
