@@ -26,7 +26,7 @@ class Surroundings:
     lowest_clocks: bool
     """The governor keeps the cores at their lowest clock."""
     heat_events: int
-    """How often heat slowed cores down during the timed steps."""
+    """How often heat slowed cores down, from before the worker started to the end of the timed steps."""
     on_battery: bool
 
 
@@ -58,7 +58,7 @@ def _of_processor(state: State, around: Surroundings) -> Iterator[str]:
             "sudo cpupower frequency-set -g performance"
         )
     if around.heat_events:
-        yield "heat slowed the processor down while steps were timed: let it cool, or use fewer threads"
+        yield "heat slowed the processor down during the measurement: let it cool, or use fewer threads"
     if around.on_battery:
         yield "the machine ran on its battery, which lowers clocks: plug it in, and measure again"
 

@@ -1,12 +1,15 @@
 import os
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.measure import energy
 from sslbench.bench.measure.contention import Contention
-from sslbench.bench.measure.energy import EnergyMeter, RaplZone
+from sslbench.bench.measure.energy import SHORTEST_SPAN_SECONDS, EnergyMeter, RaplZone
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
 
@@ -30,11 +33,11 @@ def test_a_counter_that_wraps_counts_on(tmp_path_factory, start, spent):
 
 
 def test_packages_add_up_and_no_other_zone_does(tmp_path, monkeypatch):
-    monkeypatch.setitem(energy._SHORTEST_SPAN_SECONDS, "rapl", 0.0)
+    monkeypatch.setitem(SHORTEST_SPAN_SECONDS, "rapl", 0.0)
     zones = {"intel-rapl:0": "package-0", "intel-rapl:1": "package-1", "intel-rapl:2": "psys", "intel-rapl:0:0": "core"}
     for folder, name in zones.items():
         write_zone(tmp_path / folder, name, 0)
-    meter = EnergyMeter(powercap=tmp_path)
+    meter = EnergyMeter("torch-cpu", powercap=tmp_path)
     for folder, name in zones.items():
         write_zone(tmp_path / folder, name, 3_000_000)
     reading = meter.read()
@@ -43,24 +46,43 @@ def test_packages_add_up_and_no_other_zone_does(tmp_path, monkeypatch):
 
 
 def test_a_counter_that_stands_still_is_no_energy(tmp_path, monkeypatch):
-    monkeypatch.setitem(energy._SHORTEST_SPAN_SECONDS, "rapl", 0.0)
+    monkeypatch.setitem(SHORTEST_SPAN_SECONDS, "rapl", 0.0)
     write_zone(tmp_path / "intel-rapl:0", "package-0", 5)
-    reading = EnergyMeter(powercap=tmp_path).read()
+    reading = EnergyMeter("torch-cpu", powercap=tmp_path).read()
     assert reading.joules is None
     assert reading.reason == "the counter stood still"
 
 
 def test_no_counter_says_so(tmp_path):
-    reading = EnergyMeter(powercap=tmp_path).read()
+    reading = EnergyMeter("torch-cpu", powercap=tmp_path).read()
     assert reading.joules is None
     assert "no RAPL package" in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [("torch-mps", "powermetrics"), ("torch-xpu", "Intel's"), ("torch-cuda", "NVML does not")],
+)
+def test_the_processors_energy_is_not_that_of_a_gpu(tmp_path, backend, reason):
+    write_zone(tmp_path / "intel-rapl:0", "package-0", 5)
+    reading = EnergyMeter(backend, powercap=tmp_path).read()
+    assert (reading.joules, reading.source) == (None, None)
+    assert reason in reading.reason
+
+
+def test_a_counter_that_goes_away_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(SHORTEST_SPAN_SECONDS, "rapl", 0.0)
+    write_zone(tmp_path / "intel-rapl:0", "package-0", 5)
+    meter = EnergyMeter("torch-cpu", powercap=tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+    assert "could no longer be read" in meter.read().reason
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads what others may not")
 def test_a_counter_for_root_only_says_how_to_open_it(tmp_path):
     write_zone(tmp_path / "intel-rapl:0", "package-0", 5)
     (tmp_path / "intel-rapl:0" / "energy_uj").chmod(0)
-    assert "sudo chmod a+r" in EnergyMeter(powercap=tmp_path).read().reason
+    assert "sudo chmod a+r" in EnergyMeter("torch-cpu", powercap=tmp_path).read().reason
 
 
 def test_the_mark_remembers_what_was_given_back():
@@ -94,7 +116,18 @@ def test_samples_of_a_process_that_is_gone_are_none():
     assert sampler.peak_bytes is None
 
 
+def test_another_program_that_computes_is_seen():
+    other = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        contention = Contention()
+        time.sleep(0.5)
+        share = contention.others_share()
+    finally:
+        other.kill()
+        other.communicate()
+    assert 0.2 / psutil.cpu_count() < share <= 1
+
+
 def test_a_short_span_accuses_nobody():
-    contention = Contention()
-    assert contention.others_share() is None
-    assert contention.warnings() == []
+    assert Contention().others_share() is None
