@@ -1,23 +1,49 @@
 """Which backend a machine has. Imports no torch."""
 
 import importlib.util
+import platform
 import re
+import sys
 from pathlib import Path
 
 from sslbench.bench.record import Backend
 from sslbench.hardware_profiles.here import nvidia_card
 
-MEASURED: tuple[Backend, ...] = ("torch-cuda", "torch-cpu", "onnx-cuda", "onnx-cpu")
+MEASURED: tuple[Backend, ...] = ("torch-cuda", "torch-cpu", "torch-mps", "torch-xpu", "onnx-cuda", "onnx-cpu")
 """Backends that can be measured; a record may also predict for others."""
+
+_AMD_DRIVER = Path("/dev/kfd")
+_GRAPHICS = Path("/dev/dri")
 
 
 def default_backend() -> Backend:
-    """`torch-cuda` where NVML shows a card and the installed PyTorch has CUDA, else `torch-cpu`."""
-    return "torch-cuda" if torch_has_cuda() and nvidia_card() is not None else "torch-cpu"
+    """The first GPU that both the machine and the installed PyTorch have, else `torch-cpu`.
+
+    `torch-cuda`: NVML shows a card and PyTorch has CUDA, or AMD's driver is there and PyTorch has ROCm. `torch-xpu`: a
+    graphics device, and PyTorch's build for Intel GPUs. `torch-mps`: a Mac with Apple silicon.
+    """
+    if torch_has("cuda") and nvidia_card() is not None:
+        return "torch-cuda"
+    if has_rocm() and _AMD_DRIVER.exists():
+        return "torch-cuda"
+    if torch_has("xpu") and (sys.platform == "win32" or any(_GRAPHICS.glob("renderD*"))):
+        return "torch-xpu"
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "torch-mps"
+    return "torch-cpu"
 
 
-def torch_has_cuda() -> bool:
-    """Whether the installed PyTorch was built with CUDA, from its version file; importing torch takes seconds."""
+def has_rocm() -> bool:
+    """Whether `torch-cuda` is AMD's ROCm here, which NVML knows nothing of."""
+    return torch_has("hip")
+
+
+def torch_has(platform_: str) -> bool:
+    """Whether the installed PyTorch was built for a platform, from its version file; importing torch takes seconds.
+
+    Args:
+        platform_: `cuda`, `hip` or `xpu`, as `torch.version` names them.
+    """
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
         return False
@@ -25,4 +51,4 @@ def torch_has_cuda() -> bool:
         text = Path(found.origin).with_name("version.py").read_text(encoding="utf-8")
     except OSError:
         return False
-    return re.search(r"^cuda\b[^=]*=\s*['\"]", text, re.MULTILINE) is not None
+    return re.search(rf"^{platform_}\b[^=]*=\s*['\"]", text, re.MULTILINE) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sslbench.bench.errors import MeasureError, WorkerError
 from sslbench.bench.files import check_writable
-from sslbench.bench.measure.backends import MEASURED
+from sslbench.bench.measure.backends import MEASURED, has_rocm
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.failed import FailedMeasurementError, failed_record
 from sslbench.bench.measure.gpu import first_visible_gpu
@@ -49,7 +49,7 @@ def measure(
 
     Args:
         recipe: what is run.
-        backend: where: torch or ONNX Runtime, on the processor or on the first visible NVIDIA GPU.
+        backend: where: torch or ONNX Runtime, on the processor or on the first visible GPU.
         budget: how many steps, and for how long.
         source: files that feed the step; the loader alone and the step that it feeds are then measured, too.
         snapshot: file that torch's CUDA allocator writes its history of one step to, for docs.pytorch.org/memory_viz.
@@ -71,7 +71,8 @@ def measure(
     _check_memory_limit(memory_limit_bytes, backend)
     others = {"real input": source, "--memory-snapshot": snapshot, "--memory-limit": memory_limit_bytes}
     check_devices(devices, strategy, recipe=recipe, backend=backend, others=others)
-    gpu = first_visible_gpu() if backend.endswith("-cuda") else None
+    on_nvidia = backend == "onnx-cuda" or (backend == "torch-cuda" and not has_rocm())
+    gpu = first_visible_gpu() if on_nvidia else None
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
     watch = StateWatch(gpu, sampler)
@@ -116,6 +117,8 @@ def measure(
 def _check(recipe: Recipe, backend: Backend) -> None:
     if backend not in MEASURED:
         raise MeasureError(f"backend {backend!r} cannot be measured: name one of {', '.join(MEASURED)}")
+    if backend.startswith("onnx") and recipe.compile:
+        raise MeasureError(f"--compile: {backend} has a compiler of its own: use a torch backend")
     if backend.startswith("onnx") and recipe.stage != "infer":
         raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
 

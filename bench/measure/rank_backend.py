@@ -8,13 +8,14 @@ import torch
 from torch import distributed
 
 from sslbench.bench.build import build_parallel_step, build_step
-from sslbench.bench.measure.clocks import CudaClock
+from sslbench.bench.measure.clocks import clock_of
+from sslbench.bench.measure.devices import precision_warnings, reset_peaks
 from sslbench.bench.measure.lockstep import Leader, follow
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
-from sslbench.bench.measure.timing import Clock, HostClock, Step
+from sslbench.bench.measure.timing import Step
 from sslbench.bench.recipe import Recipe
 
 _NOT_HERE = "not measured on several devices: leave out --devices"
@@ -37,9 +38,9 @@ def run(spec: Spec, rank: int, reporter: Reporter) -> Outcome | None:
         reporter.phase("build")
     step = _build(recipe, device, spec, rank)
     mark = HighWaterMark()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    clock: Clock = CudaClock() if device.type == "cuda" else HostClock()
+    reset_peaks(device)
+    outcome.warnings += precision_warnings(device, recipe.precision)
+    clock = clock_of(device)
     if rank == 0:
         leader = Leader(step, clock, group)
         measure_steps(leader.step, leader, spec, reporter, outcome)

@@ -35,12 +35,14 @@ def make_record(
         outcome: what the worker measured.
         recipe: what it ran.
         backend: where it ran.
-        gpu: the GPU it ran on, None for a processor.
+        gpu: the GPU it ran on, None for a processor, or a GPU that NVML does not show.
         sampled_bytes: most memory that the parent saw the worker hold.
         command: the sslbench arguments that make the record again.
     """
     machine = describe_cpu() if gpu is None else describe_here()
-    if gpu is None:
+    if gpu is None and not backend.endswith("-cpu"):
+        memory = _accelerator_memory(outcome)
+    elif gpu is None:
         memory = _cpu_memory(outcome, sampled_bytes, int(machine.device.memory_bytes.value))
     else:
         memory = _gpu_memory(outcome, sampled_bytes, gpu.total_bytes)
@@ -96,6 +98,17 @@ def _cpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
     )
 
 
+def _accelerator_memory(outcome: Outcome) -> Memory:
+    """Of a GPU that NVML does not show: what torch's allocator tells."""
+    return Memory(
+        peak_allocated_bytes=outcome.peak_allocated_bytes,
+        peak_reserved_bytes=outcome.peak_reserved_bytes,
+        unique_bytes=outcome.unique_bytes,
+        minor_page_faults=outcome.minor_page_faults,
+        major_page_faults=outcome.major_page_faults,
+    )
+
+
 def _gpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
     reserved = outcome.peak_reserved_bytes
     overhead = max(sampled - reserved, 0) if sampled is not None and reserved is not None else None
@@ -130,6 +143,8 @@ def _missing(outcome: Outcome, recipe: Recipe, memory: Memory) -> dict[str, str]
     reasons = {}
     if memory.required_bytes is None:
         reasons["memory.required_bytes"] = "the worker's memory could not be sampled"
+    if memory.capacity_bytes is None:
+        reasons["memory.capacity_bytes"] = reasons["memory.required_bytes"] = "NVML does not show this GPU"
     if memory.fixed_overhead_bytes is None:
         reasons["memory.fixed_overhead_bytes"] = "the backend does not tell its allocator's share"
     if len(outcome.samples_seconds) < FEWEST_FOR_INTERVAL:

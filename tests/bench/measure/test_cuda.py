@@ -5,8 +5,8 @@ import torch
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.budget import Budget
+from sslbench.bench.measure.devices import check_cuda
 from sslbench.bench.measure.manager import measure
-from sslbench.bench.measure.torch_backend import _check_cuda
 from sslbench.bench.resolve import resolve_recipe
 
 
@@ -25,5 +25,5 @@ def test_a_step_on_the_card():
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch has CUDA")
 def test_a_pytorch_without_cuda_says_how_to_get_it():
-    with pytest.raises(MeasureError, match=r"has no CUDA: install a CUDA build .*or use --backend torch-cpu"):
-        _check_cuda()
+    with pytest.raises(MeasureError, match=r"has no CUDA: install a CUDA build.* or use --backend torch-cpu"):
+        check_cuda()
