@@ -4,19 +4,24 @@ An error is predicted over measured, less one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
 
 from sslbench.bench.accuracy import Comparison
-from sslbench.bench.errors import RecordError, SSLBenchError
-from sslbench.bench.fit import TraceSource
+from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.fit import TraceSource, predict_on
 from sslbench.bench.machines import find_machine
-from sslbench.bench.predict.prediction import Prediction, predict
+from sslbench.bench.predict.capacity import limited
+from sslbench.bench.predict.prediction import predict
 from sslbench.bench.published.rows import PublishedRow
-from sslbench.bench.record import Record
+from sslbench.bench.record import Memory, Record, Time
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
-from sslbench.hardware_profiles.schema import Machine
+
+_FITTED = ("torch-cuda", "torch-cpu", "onnx-cpu")
+_RUNS = {"fits": 1.0, "spills": 1.0, "tight": 0.5, "does-not-fit": 0.0}
+"""Probability that a verdict stands for."""
 
 
 def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterator[Comparison]:
@@ -44,46 +49,104 @@ def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterat
 
 def _compare_row(row: PublishedRow, source: TraceSource) -> Comparison:
     machine = find_machine(row.machine, cuda=row.cuda or None)
-    prediction = _predict(source, machine)
-    return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, prediction=prediction)
-
-
-def _predict(source: TraceSource, machine: Machine) -> Prediction:
     recipe = source.recipe
-    return predict(source.trace(machine.device, recipe.batch_size), machine, expandable=recipe.expandable_segments)
+    trace = source.trace(machine.device, recipe.batch_size)
+    found = predict(trace, machine, expandable=recipe.expandable_segments)
+    said = _Said(found.memory, found.time, found.probability_fits)
+    return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, said=said)
 
 
-def compare_records(records: Iterable[Record], cache: TraceCache) -> Iterator[Comparison]:
-    """Predict what measured records measured, on the machine that they name.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was predicted."""
+
+    memory: Memory
+    time: Time
+    runs: float | None
+    """Probability that the step fits."""
+
+
+def not_compared(record: Record) -> str:
+    """Why a measured record cannot be set beside a prediction; empty where it can."""
+    if record.predicted is not None:
+        return ""
+    if record.failure is not None and record.failure.kind != "out-of-memory":
+        return f"did not run ({record.failure.kind})"
+    if record.backend not in _FITTED:
+        return f"{record.backend} is not predicted"
+    if record.backend == "onnx-cpu" and record.recipe.stage != "infer":
+        return "training in ONNX Runtime is not predicted"
+    if record.scaling is not None or record.machine.device_count > 1:
+        return "a step on several devices is not predicted"
+    return ""
+
+
+def compare_records(records: Iterable[Record], cache: TraceCache, *, again: bool = False) -> Iterator[Comparison]:
+    """What measured records measured beside the prediction that they carry; those without one are predicted now.
+
+    Args:
+        records: those for which `not_compared` has no reason.
+        cache: where traces are kept.
+        again: all are predicted now, with this version of sslbench.
 
     Raises:
-        RecordError: a record is of a backend that is not predicted.
         SSLBenchError: a step cannot be traced.
     """
     for record in records:
-        if record.backend not in ("torch-cuda", "torch-cpu"):
-            raise RecordError(f"record of {record.recipe.name}: backend {record.backend} is not predicted")
-        prediction = _predict(TraceSource(record.recipe, cache), record.machine)
-        measured = {
-            "allocated": record.memory.peak_allocated_bytes,
-            "reserved": record.memory.peak_reserved_bytes,
-            "device": record.memory.required_bytes,
-            "seconds": record.time.step_seconds,
-        }
-        for metric, value in measured.items():
-            if value:
-                name = f"{record.recipe.name} {record.recipe.stage} {record.recipe.precision}"
+        carried = record.predicted
+        if carried is not None and not again:
+            said = _Said(carried.memory, carried.time, _RUNS.get(carried.verdict or ""))
+        else:
+            said = _predict_record(record, cache)
+        recipe = record.recipe
+        batch = f", batch {recipe.batch_size}" if recipe.batch_size else ""
+        for metric, value in _measured(record):
+            if metric != "runs" or said.runs is not None:
                 yield _comparison(
-                    name, record.backend, metric, machine=record.machine.name, measured=value, prediction=prediction
+                    f"{recipe.name} {recipe.stage} {recipe.precision}{batch}",
+                    record.backend,
+                    metric,
+                    machine=record.machine.name,
+                    measured=value,
+                    said=said,
                 )
 
 
-def _comparison(
-    name: str, group: str, metric: str, *, machine: str, measured: float, prediction: Prediction
-) -> Comparison:
-    memory, time = prediction.memory, prediction.time
+def _measured(record: Record) -> Iterator[tuple[str, float]]:
+    """Metrics and values; of a step that ran out of memory, only that."""
+    failure, memory = record.failure, record.memory
+    if failure is None:
+        yield "runs", 1.0
+    elif failure.kind == "out-of-memory":
+        yield "runs", 0.0
+    for metric, value in (
+        ("allocated", memory.peak_allocated_bytes),
+        ("reserved", memory.peak_reserved_bytes),
+        ("device", memory.required_bytes),
+        ("seconds", record.time.step_seconds),
+    ):
+        if value:
+            yield metric, value
+
+
+def _predict_record(record: Record, cache: TraceCache) -> _Said:
+    """A prediction for the record's machine, with the memory limit that it ran under."""
+    machine, carried = record.machine, record.predicted
+    if carried is not None and carried.memory.capacity_bytes:
+        machine = limited(machine, carried.memory.capacity_bytes)
+    if record.backend == "onnx-cpu":
+        from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports numpy, which a kept trace does not need
+
+        (found,) = fit_onnx(record.recipe, [machine], command=[])
+    else:
+        found = predict_on(record.recipe, machine, TraceSource(record.recipe, cache), [])
+    return _Said(found.memory, found.time, found.probability_fits)
+
+
+def _comparison(name: str, group: str, metric: str, *, machine: str, measured: float, said: _Said) -> Comparison:
+    memory, time = said.memory, said.time
     predicted, interval = {
-        "runs": (prediction.probability_fits, None),
+        "runs": (said.runs, None),
         "allocated": (memory.peak_allocated_bytes, memory.allocated_interval_bytes),
         "reserved": (memory.peak_reserved_bytes, memory.reserved_interval_bytes),
         "device": (memory.required_bytes, memory.interval_bytes),

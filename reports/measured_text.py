@@ -125,7 +125,7 @@ def _columns(sweep: Sweep) -> list[_Column]:
     """Name and cells of every column of figures; what is not known is empty."""
     rows = sweep.rows
     views = [row.view for row in rows]
-    units = {view.throughput.rpartition(" ")[2] for view in views if view.throughput != NOT_KNOWN}
+    units = {view.throughput.rpartition(" ")[2] for view in views if view.throughput not in ("", NOT_KNOWN)}
     unit = units.pop() if len(units) == 1 else ""
     rates = [view.throughput.removesuffix(f" {unit}") if unit else view.throughput for view in views]
     return [

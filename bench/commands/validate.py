@@ -13,7 +13,7 @@ from sslbench.bench.errors import RecipeError, RecordError
 from sslbench.bench.published.rows import PublishedRow, published_rows
 from sslbench.bench.record import load_records
 from sslbench.bench.trace.cache import TraceCache, cache_folder
-from sslbench.bench.validate import compare_published, compare_records
+from sslbench.bench.validate import compare_published, compare_records, not_compared
 from sslbench.reports.accuracy import accuracy_markdown, as_table, print_accuracy
 
 GROUPS = tuple(dict.fromkeys(row.group for row in published_rows()))
@@ -22,6 +22,7 @@ GROUPS = tuple(dict.fromkeys(row.group for row in published_rows()))
 @click.command("validate")
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path), metavar="[RECORD]...")
 @click.option("--group", "groups", multiple=True, type=click.Choice(GROUPS), help="Only these published rows.")
+@click.option("--again", is_flag=True, help="Predict RECORD anew, whatever prediction it carries.")
 @click.option("--rows", "show_rows", is_flag=True, help="Every row, not only the errors of its group.")
 @click.option(
     "--format",
@@ -33,19 +34,30 @@ GROUPS = tuple(dict.fromkeys(row.group for row in published_rows()))
 )
 @click.pass_context
 def command(
-    ctx: click.Context, /, *, records: tuple[Path, ...], groups: tuple[str, ...], show_rows: bool, format_: str
+    ctx: click.Context,
+    /,
+    *,
+    records: tuple[Path, ...],
+    groups: tuple[str, ...],
+    again: bool,
+    show_rows: bool,
+    format_: str,
 ) -> None:
-    """Predict again what was measured, and show how far off the predictions are.
+    """Set predictions beside what was measured, and show how far off they are.
 
-    Without RECORD: measurements that others published, which come with sslbench. With files of measured records
-    (`sslbench profile -o`): those.
+    Without RECORD: measurements that others published, which come with sslbench, predicted again. With files of measured
+    records (`sslbench profile -o`): those, row by row, each with the prediction that it carries or else one made now;
+    published rows then only with --group.
 
-    Exit code: 0 as accurate as docs/accuracy.md states, 1 less accurate, 2 a step could not be predicted.
+    Exit code: 0 published rows are predicted as well as docs/accuracy.md states, 1 less well, 2 a step could not be
+    predicted.
     """
-    found = _of_files(records) if records else _of_rows(_at_hand(groups))
+    found = _of_files(records, again=again) if records else []
+    if groups or not records:
+        found += _of_rows(_at_hand(groups))
     errors, decided = accuracy(found), verdicts(found)
-    problems = [] if records else worsened([*errors, *decided])
-    shown = found if show_rows else ()
+    problems = worsened([*errors, *decided])
+    shown = found if show_rows or records else ()
     if format_ == "json":
         print_json(as_table(errors, decided, found, problems))
     elif format_ == "markdown":
@@ -79,8 +91,16 @@ def _of_rows(rows: Sequence[PublishedRow]) -> list[Comparison]:
     return found
 
 
-def _of_files(paths: Sequence[Path]) -> list[Comparison]:
+def _of_files(paths: Sequence[Path], *, again: bool) -> list[Comparison]:
+    """Rows of the measured records; says on stderr which cannot be compared."""
     measured = [record for path in paths for record in load_records(path) if record.kind == "measurement"]
     if not measured:
         raise RecordError("no measured record in these files: `sslbench profile -o FILE` writes one")
-    return list(compare_records(measured, TraceCache(cache_folder())))
+    reasons = {id(record): not_compared(record) for record in measured}
+    left = [f"{record.recipe.name} on {record.backend}: {why}" for record in measured if (why := reasons[id(record)])]
+    if len(left) == len(measured):
+        raise RecordError(f"nothing to compare: {left[0]}")
+    for line in dict.fromkeys(left):
+        click.echo(f"sslbench: left out {line}", err=True)
+    compared = [record for record in measured if not reasons[id(record)]]
+    return list(compare_records(compared, TraceCache(cache_folder()), again=again))

@@ -11,7 +11,8 @@ from sslbench.hardware_profiles.schema import Device, DType
 def main_dtype(trace: Trace, device: Device) -> DType:
     """The type that most of a step's FLOP are of, among those that the device has a peak for; fp32 for a step without.
 
-    Of a step under autocast that is the recipe's precision; of fp32 convolutions, which torch runs in TF32, it is tf32.
+    Of a step under autocast that is the recipe's precision; of a step of one's own it may be another than is said: torch
+    lets convolutions in fp32 run in TF32.
     """
     flops: Counter[DType] = Counter()
     for call in trace.calls:
