@@ -134,6 +134,8 @@ def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
         warnings.append(f"{machine.title}: one of its {machine.device_count} devices, each with the recipe's batch")
     if device.kind in ("rocm", "mps"):
         warnings.append(f"{machine.title}: kernels of {device.kind} are predicted as CUDA's, with a wider interval")
+    if recipe.compile:
+        warnings.append("torch.compile: predicted as eager; a compiled step needs less time, and often less memory")
     if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:
         warnings.append(f"{machine.title} has no fast {recipe.precision}: predicted at its fp32 rate")
     return warnings

@@ -28,7 +28,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sslbench.bench import errors
 from sslbench.bench.errors import MeasureError, SSLBenchError
 from sslbench.bench.measure.messages import Outcome, Spec
-from sslbench.bench.measure.reporter import Reporter, Told
+from sslbench.bench.measure.reporter import Reporter, ToldError
 from sslbench.bench.record import FailureKind
 
 _SILENCE_SECONDS = 30.0  # signs of life come every second; torch is imported in less
@@ -40,7 +40,7 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
 
     Raises:
         MeasureError: torch or the machine has not what it takes.
-        Told: a rank failed.
+        ToldError: a rank failed.
     """
     _check(spec)
     threads = max(1, torch.get_num_threads() // spec.devices)
@@ -85,10 +85,10 @@ def _launch(spec: Spec, reporter: Reporter) -> Outcome:
             elastic_launch(config, sys.executable)("-P", "-m", "sslbench.bench.measure.rank", json.dumps(asdict(spec)))
         except ChildFailedError as error:
             ranks.close()
-            raise Told(ranks.failure_of(error)) from error
+            raise ToldError(ranks.failure_of(error)) from error
         ranks.close()
         if ranks.outcome is None:
-            raise Told(_event(0, "rank 0 ended without an answer", cause="crashed"))
+            raise ToldError(_event(0, "rank 0 ended without an answer", cause="crashed"))
         return ranks.outcome
 
 
@@ -165,10 +165,8 @@ class _Ranks:
     def _check_life(self) -> None:
         silent = [rank for rank, heard in self._heard.items() if time.monotonic() - heard > _SILENCE_SECONDS]
         if silent:  # the main thread waits for the ranks: the parent ends it, and them
-            message = (
-                f"rank {silent[0]} has given no sign of life for {_SILENCE_SECONDS:.0f} s: it hangs, or is stopped"
-            )
-            self._reporter.error(Told(_event(silent[0], message, cause="timed-out")), "")
+            message = f"rank {silent[0]} has given no sign of life for {_SILENCE_SECONDS:.0f} s: it hangs or is stopped"
+            self._reporter.error(ToldError(_event(silent[0], message, cause="timed-out")), "")
 
 
 def _event(rank: int, message: str, *, cause: FailureKind | None = None, status: int | None = None) -> dict[str, Any]:

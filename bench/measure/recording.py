@@ -59,7 +59,7 @@ def make_record(
         energy=Energy(joules_per_step=outcome.joules_per_step, source=outcome.energy_source),
         phases=[PhaseMeasured(**phase) for phase in outcome.phases],
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
-        warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu)],
+        warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu, sampled_bytes)],
     )
 
 
@@ -159,13 +159,13 @@ def _missing(outcome: Outcome, recipe: Recipe, memory: Memory) -> dict[str, str]
     return reasons
 
 
-def _warnings(samples: list[float], gpu: Gpu | None) -> list[str]:
+def _warnings(samples: list[float], gpu: Gpu | None, sampled: int | None) -> list[str]:
     found = []
     if len(samples) < FEWEST_FOR_INTERVAL:
         found.append(f"only {len(samples)} steps were timed: raise --steps or --max-seconds")
     change = drift(samples)
     if change is not None:
         found.append(f"step time changed by {change:+.0%} from the first half of the steps to the second: not settled")
-    if gpu is not None and not gpu.sees_process:
+    if gpu is not None and sampled is not None and not gpu.sees_process:
         found.append("NVML does not show this process's GPU memory: required_bytes is what the GPU's total grew by")
     return found

@@ -15,12 +15,14 @@ _STEP_EVENTS_PER_SECOND = 20
 class Channel(Protocol):
     """Takes whole lines."""
 
-    def write(self, line: bytes, /) -> object: ...
+    def write(self, line: bytes, /) -> object:
+        """Take a line."""
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        """Send what was taken."""
 
 
-class Told(Exception):
+class ToldError(Exception):
     """A failure that another process told this one of, to be passed on as it is.
 
     Attributes:
@@ -56,7 +58,7 @@ class Reporter:
 
     def error(self, error: BaseException, factory: str) -> None:
         """The work failed; the place is the innermost line of the user's own file, or of any file."""
-        if isinstance(error, Told):
+        if isinstance(error, ToldError):
             self._write(error.event)
             return
         message = str(error) or type(error).__name__

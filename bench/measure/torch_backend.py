@@ -8,7 +8,7 @@ import torch
 
 from sslbench.bench.blame import in_brief
 from sslbench.bench.build import build_fed_step, build_step, factory_defaults
-from sslbench.bench.errors import MeasureError, OutputError
+from sslbench.bench.errors import OutputError
 from sslbench.bench.measure.clocks import clock_of
 from sslbench.bench.measure.compiling import compiling
 from sslbench.bench.measure.devices import device_of, precision_warnings, read_peaks, reset_peaks
