@@ -3,6 +3,7 @@
 import atexit
 import importlib
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -67,6 +68,7 @@ def cli(debug: bool) -> None:
 
 def run() -> NoReturn:
     """Entry point of the `sslbench` script: `main`, after which the process ends at once."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is tidied up
     try:
         main()
     except SystemExit as leaving:

@@ -34,8 +34,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary neighbour to write to, which takes the file's place when all of it is there, else goes.
 
     Raises:
-        OutputError: the folder is missing, the disk is full, or writing is not allowed.
+        OutputError: the folder is missing, the disk is full, writing is not allowed, or it is a pipe or a device.
     """
+    if path.exists() and not path.is_file():  # root would replace /dev/null itself
+        raise OutputError(f"{path}: is no file that could be replaced: name another")
     temporary = None
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -34,13 +34,16 @@ _FRAME = re.compile(r'^\s*File "(?P<file>.*)", line (?P<line>\d+) in (?P<functio
 _STACK_HEAD = "(most recent call first)"
 
 
-def cause_of_status(status: int, output: str, where: str, memory_short: str | None) -> tuple[FailureKind, str]:
+def cause_of_status(
+    status: int, output: str, *, where: str, factory: str, memory_short: str | None
+) -> tuple[FailureKind, str]:
     """The kind of an end without an answer, and a line about it.
 
     Args:
         status: what the process ended with; below 0: the signal that ended it, negated.
         output: the end of what it printed.
         where: what it was doing, as `in phase 'build'`.
+        factory: `file.py:function` of the recipe, empty for a catalog recipe.
         memory_short: signs that the system was out of memory, if there were any.
     """
     name = _signal_name(status)
@@ -54,10 +57,12 @@ def cause_of_status(status: int, output: str, where: str, memory_short: str | No
     if not name:
         return "crashed", f"the worker ended with exit status {status} {where}, without an answer{quoted}"
     hint = f" ({_SIGNALS[name]})" if name in _SIGNALS else ""
-    return "crashed", f"the worker crashed ({name}) {where}, in native code{hint}{quoted}"
+    place = place_in_stack(output, factory)
+    called = f", called from {place}" if place else ""
+    return "crashed", f"the worker crashed ({name}) {where}, in native code{called}{hint}{quoted}"
 
 
-def cause_of_words(kind: str, message: str, where: str, memory_short: str | None) -> tuple[FailureKind, str]:
+def cause_of_words(kind: str, message: str, *, where: str, memory_short: str | None) -> tuple[FailureKind, str]:
     """The kind of an exception that the worker told of, and a line about it.
 
     Args:
@@ -80,14 +85,14 @@ def cause_of_words(kind: str, message: str, where: str, memory_short: str | None
 
 
 def last_output(output: str) -> str:
-    """The last lines of what a worker printed; where it crashed, the first of faulthandler's, innermost frame first."""
+    """The last lines of what a worker printed, before faulthandler's account of a crash."""
     crash = output.rfind("Fatal Python error")
-    lines = [line.strip() for line in output[max(crash, 0) :].split("\n") if line.strip()]
-    return shortened(" | ".join(lines[-_LOG_LINES:] if crash < 0 else lines[:_LOG_LINES]))
+    lines = [line.strip() for line in (output if crash < 0 else output[:crash]).split("\n") if line.strip()]
+    return shortened(" | ".join(lines[-_LOG_LINES:]))
 
 
 def place_in_stack(output: str, factory: str) -> str:
-    """Where Python was: the innermost frames of faulthandler's last stack, and the innermost in the user's file.
+    """Where Python was: the innermost frames of faulthandler's last stack, out to the innermost in the user's file.
 
     Args:
         output: the end of a worker's log.
@@ -96,14 +101,12 @@ def place_in_stack(output: str, factory: str) -> str:
     Returns:
         `queue.py:171 in get, called from my_step.py:13 in step`; empty where there is no stack.
     """
-    _, head, stack = output.rpartition(_STACK_HEAD)
-    frames = list(_FRAME.finditer(stack)) if head else []
+    stacks = [list(_FRAME.finditer(stack)) for stack in output.split(_STACK_HEAD)[1:]]
+    frames = next((stack for stack in reversed(stacks) if stack), [])
     own = Path(factory.rpartition(":")[0]).resolve() if factory else None
-    users = [frame for frame in frames if Path(frame["file"]).resolve() == own][:1]
-    chosen = [frame for frame in frames[:_STACK_LINES] if frame not in users]
-    if users and frames.index(users[0]) < _STACK_LINES:
-        chosen = frames[: frames.index(users[0])]
-    named = [f"{Path(frame['file']).name}:{frame['line']} in {frame['function']}" for frame in [*chosen, *users]]
+    users = next((index for index, frame in enumerate(frames) if Path(frame["file"]).resolve() == own), None)
+    chosen = frames[:_STACK_LINES] if users is None else [*frames[:users][:_STACK_LINES], frames[users]]
+    named = [f"{Path(frame['file']).name}:{frame['line']} in {frame['function']}" for frame in chosen]
     return shortened(", called from ".join(named))
 
 

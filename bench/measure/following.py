@@ -74,7 +74,8 @@ class Follower:
         own = issubclass(getattr(errors, error.kind, object), SSLBenchError)
         place = f"{error.place}: " if error.place else ""
         message = error.message if own else f"{place}{error.kind}: {error.message}"
-        return self.failure(*cause_of_words(error.kind, message, self.where(), self._watch.kernel_was_short()))
+        short = self._watch.kernel_was_short()
+        return self.failure(*cause_of_words(error.kind, message, where=self.where(), memory_short=short))
 
     def end_without_result(self) -> WorkerError:
         """Why the worker ended without an answer."""
@@ -82,7 +83,14 @@ class Follower:
             status = self._process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return self.failure("crashed", f"the worker closed its channel {self.where()} but runs on; it was killed")
-        return self.failure(*cause_of_status(status, self._log.tail(), self.where(), self._watch.kernel_was_short()))
+        cause = cause_of_status(
+            status,
+            self._log.tail(),
+            where=self.where(),
+            factory=self._factory,
+            memory_short=self._watch.kernel_was_short(),
+        )
+        return self.failure(*cause)
 
     def where(self) -> str:
         """What the worker is doing, as part of a sentence."""
