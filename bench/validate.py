@@ -15,7 +15,7 @@ from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.capacity import limited
 from sslbench.bench.predict.prediction import predict
 from sslbench.bench.published.rows import PublishedRow
-from sslbench.bench.record import Memory, Record, Time
+from sslbench.bench.record import Interval, Memory, Record, Time
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
 
@@ -101,7 +101,7 @@ def compare_records(records: Iterable[Record], cache: TraceCache, *, again: bool
         recipe = record.recipe
         batch = f", batch {recipe.batch_size}" if recipe.batch_size else ""
         for metric, value in _measured(record):
-            if metric != "runs" or said.runs is not None:
+            if _figure(said, metric)[0] is not None:
                 yield _comparison(
                     f"{recipe.name} {recipe.stage} {recipe.precision}{batch}",
                     record.backend,
@@ -144,13 +144,18 @@ def _predict_record(record: Record, cache: TraceCache) -> _Said:
 
 
 def _comparison(name: str, group: str, metric: str, *, machine: str, measured: float, said: _Said) -> Comparison:
+    predicted, interval = _figure(said, metric)
+    inside = None if interval is None else interval[0] <= measured <= interval[1]
+    return Comparison(name, group, metric, machine, measured, float(predicted or 0), inside)
+
+
+def _figure(said: _Said, metric: str) -> tuple[float | None, Interval | None]:
+    """What was predicted of a metric, and its interval."""
     memory, time = said.memory, said.time
-    predicted, interval = {
+    return {
         "runs": (said.runs, None),
         "allocated": (memory.peak_allocated_bytes, memory.allocated_interval_bytes),
         "reserved": (memory.peak_reserved_bytes, memory.reserved_interval_bytes),
         "device": (memory.required_bytes, memory.interval_bytes),
         "seconds": (time.step_seconds, time.interval_seconds),
     }[metric]
-    inside = None if interval is None else interval[0] <= measured <= interval[1]
-    return Comparison(name, group, metric, machine, measured, float(predicted or 0), inside)

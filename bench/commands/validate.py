@@ -45,9 +45,9 @@ def command(
 ) -> None:
     """Set predictions beside what was measured, and show how far off they are.
 
-    Without RECORD: measurements that others published, which come with sslbench, predicted again. With files of measured
-    records (`sslbench profile -o`): those, row by row, each with the prediction that it carries or else one made now;
-    published rows then only with --group.
+    Without RECORD: measurements that others published, which come with sslbench, predicted again. With files of
+    measured records (`sslbench profile -o`): those, row by row, each with the prediction that it carries or else one
+    made now; published rows then only with --group.
 
     Exit code: 0 published rows are predicted as well as docs/accuracy.md states, 1 less well, 2 a step could not be
     predicted.

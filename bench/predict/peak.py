@@ -11,7 +11,7 @@ from sslbench.hardware_profiles.schema import Device, DType
 def main_dtype(trace: Trace, device: Device) -> DType:
     """The type that most of a step's FLOP are of, among those that the device has a peak for; fp32 for a step without.
 
-    Of a step under autocast that is the recipe's precision; of a step of one's own it may be another than is said: torch
+    Of a step under autocast that is the recipe's precision. A step of one's own does not say its precision, and torch
     lets convolutions in fp32 run in TF32.
     """
     flops: Counter[DType] = Counter()

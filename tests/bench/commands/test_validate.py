@@ -49,3 +49,26 @@ def test_files_without_a_measurement_say_so():
     result = run(PREDICTION)
     assert result.exit_code == 2
     assert "no measured record in these files" in result.stderr
+
+
+def test_records_stand_beside_published_rows_that_are_asked_for():
+    result = run(RECORD, "--group", "trainer", "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert {row["group"] for row in json.loads(result.stdout)["rows"]} == {"torch-cpu", "trainer"}
+
+
+def test_every_row_of_a_record_is_printed():
+    text = run(RECORD).stdout
+    assert "bert-mini-mlm train fp32, batch 8" in text
+    assert "memory in use" in text
+
+
+def test_records_that_cannot_be_compared_are_named(tmp_path):
+    table = json.loads(RECORD.read_text()) | {"backend": "onnx-cuda"}
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(table))
+    result = run(RECORD, other, "--format", "json")
+    assert result.exit_code == 0
+    assert result.stderr == "sslbench: left out bert-mini-mlm on onnx-cuda: onnx-cuda is not predicted\n"
+    assert run(other).exit_code == 2
+    assert "nothing to compare: bert-mini-mlm on onnx-cuda" in run(other).stderr
