@@ -13,6 +13,8 @@ import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.backends import has_rocm, torch_has
+from sslbench.bench.record import Backend
 
 
 class Gpu:
@@ -92,6 +94,24 @@ def process_tree(pid: int) -> frozenset[int]:
     with suppress(psutil.Error):
         return frozenset({pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))})
     return frozenset({pid})
+
+
+def gpu_of(backend: Backend) -> tuple[Gpu | None, str]:
+    """The NVIDIA GPU of a backend, else None and why. A torch with CUDA is measured even where NVML is not there.
+
+    Raises:
+        MeasureError: see `first_visible_gpu`.
+    """
+    if backend.endswith("-cpu"):
+        return None, "no GPU took part"
+    if not backend.endswith("-cuda") or (backend == "torch-cuda" and has_rocm()):
+        return None, "NVML shows NVIDIA's GPUs alone"
+    if backend == "torch-cuda" and torch_has("cuda"):
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            return None, f"NVML is not there ({error})"
+    return first_visible_gpu(), ""
 
 
 def first_visible_gpu() -> Gpu:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sslbench.bench.errors import MeasureError, WorkerError
 from sslbench.bench.files import check_writable
-from sslbench.bench.measure.backends import MEASURED, has_rocm
+from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.failed import FailedMeasurementError, failed_record
-from sslbench.bench.measure.gpu import first_visible_gpu
+from sslbench.bench.measure.gpu import gpu_of
 from sslbench.bench.measure.messages import Outcome, Spec, Task
 from sslbench.bench.measure.predicted import with_prediction, without_prediction
 from sslbench.bench.measure.process import run_worker
@@ -71,11 +71,10 @@ def measure(
     _check_memory_limit(memory_limit_bytes, backend)
     others = {"real input": source, "--memory-snapshot": snapshot, "--memory-limit": memory_limit_bytes}
     check_devices(devices, strategy, recipe=recipe, backend=backend, others=others)
-    on_nvidia = backend == "onnx-cuda" or (backend == "torch-cuda" and not has_rocm())
-    gpu = first_visible_gpu() if on_nvidia else None
+    gpu, why_none = gpu_of(backend)
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
-    watch = StateWatch(gpu, sampler)
+    watch = StateWatch(gpu, sampler, why_none)
     spec = partial(
         Spec,
         backend=backend,

@@ -39,10 +39,11 @@ class StateWatch:
     Args:
         gpu: the GPU that the worker uses, None for other devices.
         sampler: of the worker's memory, run during the memory pass.
+        why_no_gpu: why there is none.
     """
 
-    def __init__(self, gpu: Gpu | None, sampler: PeakSampler) -> None:
-        self._gpu, self._sampler = gpu, sampler
+    def __init__(self, gpu: Gpu | None, sampler: PeakSampler, why_no_gpu: str = "") -> None:
+        self._gpu, self._sampler, self._why_no_gpu = gpu, sampler, why_no_gpu
         self._group = ControlGroup()
         self._load = host.load_average()
         self._before = None if gpu is None else GpuLook(gpu, since=time.time() - _RECENTLY_SECONDS)
@@ -86,8 +87,9 @@ class StateWatch:
             update={"device_used_bytes": None if self._gpu is None else self._gpu.most_used_bytes}
         )
         if memory.device_used_bytes is None:
-            unknown["memory.device_used_bytes"] = self._no_device_memory(record.backend)
-        energy = self._integrated_energy(len(record.time.samples_seconds), unknown) or record.energy
+            unknown["memory.device_used_bytes"] = self._no_device_memory()
+        steps = 0 if outcome.ranks else len(record.time.samples_seconds)  # of several GPUs one was looked at
+        energy = self._integrated_energy(steps, unknown) or record.energy
         warnings = [*record.warnings, *doubts(state, memory, self._surroundings(outcome))]
         if self._sampler.problem:
             why = f"NVML stopped answering in the memory pass ({self._sampler.problem})"
@@ -95,10 +97,8 @@ class StateWatch:
         changes = {"state": state, "memory": memory, "energy": energy, "unknown": unknown, "warnings": warnings}
         return record.model_copy(update=changes)
 
-    def _no_device_memory(self, backend: str) -> str:
-        if backend.endswith("-cpu"):
-            return "the processor has no memory of its own"
-        return "NVML shows no GPU" if self._gpu is None else self._sampler.problem or "the memory pass was not reached"
+    def _no_device_memory(self) -> str:
+        return self._why_no_gpu or self._sampler.problem or "the memory pass was not reached"
 
     def _steps_begin(self) -> None:
         """As little as can be: the worker is at work already."""
@@ -138,7 +138,7 @@ class StateWatch:
             late = ("frequency_mhz", "throttled_seconds", "others_cpu_share", "gpu_after")
             unknown |= {f"state.{name}": _NOT_REACHED for name in late}
         if self._gpu is None:
-            unknown |= dict.fromkeys(("state.gpu_before", "state.gpu_after"), "no GPU that NVML shows took part")
+            unknown |= dict.fromkeys(("state.gpu_before", "state.gpu_after"), self._why_no_gpu)
         for name, look in (("gpu_before", self._before), ("gpu_after", self._after)):
             unknown |= {f"state.{name}.{field}": why for field, why in (look.unknown if look else {}).items()}
         return state, unknown

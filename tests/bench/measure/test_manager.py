@@ -68,7 +68,7 @@ MLM = Recipe(name="tiny", objective="mlm", model="bert-mini", batch_size=2, seq_
     ("changes", "message"),
     [
         ({"backend": "onnx-cpu"}, "onnx-cpu runs inference only: add --stage infer"),
-        ({"backend": "tpu"}, "backend 'tpu' cannot be measured: name one of torch-cuda, torch-cpu, onnx-c"),
+        ({"backend": "tpu"}, "backend 'tpu' cannot be measured: name one of torch-cuda, torch-cpu, torch-mps"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_a_worker_starts(changes, message):

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pynvml
 import pytest
 
-from sslbench.bench.measure import manager
-from sslbench.bench.measure.gpu import first_visible_gpu
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure import gpu, manager
 from sslbench.bench.measure.messages import Outcome
 from sslbench.bench.measure.power import SOURCE
 from sslbench.bench.measure.recording import make_record
@@ -87,15 +87,35 @@ def test_a_card_that_is_lost_costs_what_it_feeds_and_no_step(run_on_card, nvml):
     assert record.state.gpu_before.temperature_celsius == 41
 
 
+def recorded(watch, outcome, **options):
+    """The record of a worker that measured this, with what the parent saw."""
+    asked = {"backend": "torch-cuda", "gpu": None, "sampled_bytes": None, "command": [], **options}
+    recipe = Recipe(name="mine", objective="custom", factory="my_step.py:build")
+    return watch.added_to(make_record(outcome, recipe=recipe, **asked), outcome)
+
+
+def test_a_driver_without_nvml_costs_what_it_feeds_where_torch_has_cuda(nvml, monkeypatch):
+    monkeypatch.setattr(gpu, "torch_has", lambda platform: platform == "cuda")
+    nvml.fail(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "nvmlInitWithFlags")
+    found, why = gpu.gpu_of("torch-cuda")
+    assert found is None
+    record = recorded(StateWatch(found, PeakSampler(process_resident_bytes), why), Outcome(samples_seconds=[0.1] * 5))
+    assert record.unknown["state.gpu_after"] == "NVML is not there (NVML Shared Library Not Found)"
+    assert record.unknown["memory.device_used_bytes"] == record.unknown["state.gpu_after"]
+    assert record.memory.required_bytes is None
+    with pytest.raises(MeasureError, match="no NVIDIA GPU can be used here"):
+        gpu.gpu_of("onnx-cuda")
+
+
 @pytest.fixture
 def watched(nvml):
     """What the parent sees of a worker that does nothing, with NVML lost as one of its phases begins."""
 
     def watch_until(last="phase pass", lost_at=""):
         nvml.set(f"process {os.getpid()} {WORKER_BYTES}")
-        gpu = first_visible_gpu()
-        sampler = PeakSampler(gpu.worker_bytes, 0.001)
-        watch = StateWatch(gpu, sampler)
+        card = gpu.first_visible_gpu()
+        sampler = PeakSampler(card.worker_bytes, 0.001)
+        watch = StateWatch(card, sampler)
         for phase in PHASES[: PHASES.index(last) + 1]:
             if phase == lost_at:
                 nvml.fail(LOST)
@@ -103,11 +123,7 @@ def watched(nvml):
             while phase == "memory pass" and sampler.peak_bytes is None and not sampler.problem:
                 pass
         watch.stop()
-        outcome = Outcome(samples_seconds=[0.1] * 5)
-        recipe = Recipe(name="mine", objective="custom", factory="my_step.py:build")
-        seen = sampler.peak_bytes
-        record = make_record(outcome, recipe=recipe, backend="torch-cuda", gpu=gpu, sampled_bytes=seen, command=[])
-        return watch.added_to(record, outcome)
+        return recorded(watch, Outcome(samples_seconds=[0.1] * 5), gpu=card, sampled_bytes=sampler.peak_bytes)
 
     return watch_until
 
@@ -120,7 +136,6 @@ def test_nvml_may_vanish_at_any_stage(watched, phase):
     assert record.memory.device_used_bytes == (2**30 if was_there else None)
     assert record.memory.required_bytes == (WORKER_BYTES if was_there else None)
     assert record.state.gpu_after.temperature_celsius == (41 if was_there else None)
-
     if not was_there:
         assert any("NVML stopped answering in the memory pass (GPU is lost)" in text for text in record.warnings)
         assert record.unknown["memory.device_used_bytes"] == "GPU is lost"
@@ -138,17 +153,15 @@ def test_a_worker_that_never_ends_its_steps_leaves_the_state_before(watched, las
 
 
 def test_a_processor_has_no_state_of_a_gpu_and_every_null_has_its_reason():
-    watch = StateWatch(None, PeakSampler(process_resident_bytes))
+    watch = StateWatch(None, PeakSampler(process_resident_bytes), "no GPU took part")
     for phase in PHASES:
         watch.on_phase(phase, os.getpid())
     watch.stop()
     outcome = Outcome(samples_seconds=[0.1] * 5, others_cpu_share=0.02)
-    recipe = Recipe(name="mine", objective="custom", factory="my_step.py:build")
-    record = make_record(outcome, recipe=recipe, backend="torch-cpu", gpu=None, sampled_bytes=None, command=[])
-    record = watch.added_to(record, outcome)
+    record = recorded(watch, outcome, backend="torch-cpu")
     assert record.state.others_cpu_share == 0.02
     nulls = {name for name, value in record.state.model_dump().items() if value is None}
     may_be_none = {"container", "cpu_limit", "memory_limit_bytes"}  # none there, as the record's description says
     assert {f"state.{name}" for name in nulls - may_be_none} <= set(record.unknown)
     assert {"gpu_before", "gpu_after"} <= nulls
-    assert record.unknown["memory.device_used_bytes"] == "the processor has no memory of its own"
+    assert record.unknown["memory.device_used_bytes"] == "no GPU took part"
