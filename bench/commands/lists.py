@@ -18,7 +18,7 @@ def join_value(value: object) -> str:
     return str(value).replace(",", "\\,")
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on, and 8.2 will do
     """Values of another type with commas between them, as a tuple.
 
     Args:
@@ -43,4 +43,5 @@ class CommaList(click.ParamType):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """As that of a single value: the help says once that lists are taken."""
-        return self._one.get_metavar(param, ctx)
+        metavar: str | None = self._one.get_metavar(param, ctx)
+        return metavar

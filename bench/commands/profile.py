@@ -139,7 +139,8 @@ def _tell(
     if file is not None and not problem and format_ == "text":
         click.echo(f"record{'s' if len(plan) > 1 else ''}: {file.path}", err=True)
     for number, result in sorted(results.items()):
-        if result.exit_code:
+        # Of a sweep's table, what ran out of memory needs no further words.
+        if result.exit_code > (len(plan) > 1):
             name = f"{labels(plan)[number]}: " if len(plan) > 1 else ""
             click.echo(f"sslbench: {name}{why(result)}", err=True)
     if problem:

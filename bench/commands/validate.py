@@ -87,7 +87,7 @@ def _of_rows(rows: Sequence[PublishedRow]) -> list[Comparison]:
         for comparison in compare_published(rows, cache):
             found.append(comparison)
             if progress is not None:
-                progress(len(found), len(rows))
+                progress("predicted", len(found), len(rows))
     return found
 
 

@@ -1,13 +1,15 @@
 """Finds the largest batch of a configuration that runs, and measures it. Imports no torch."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.configured import Settings, Watcher, measure_configuration
 from sslbench.bench.measure.host_memory import HostMemory
-from sslbench.bench.measure.largest_batch import OUT_OF_MEMORY, Search, bounds, search
+from sslbench.bench.measure.largest_batch import Search, confirm, search
 from sslbench.bench.measure.memory_limit import low_bytes
 from sslbench.bench.measure.plan import Configuration
 from sslbench.bench.measure.predicted import predicted_record
@@ -31,8 +33,7 @@ class _Guess:
 def measure_largest(one: Configuration, settings: Settings, watcher: Watcher) -> Record:
     """The full measurement of the largest batch that runs; its `max_batch_size` is that batch.
 
-    A batch that runs in the search and not in the full measurement counts as one that does not run, and the search goes
-    on. Where nothing runs, or a try fails for another reason than memory, the record of that try has the failure.
+    Where nothing runs, or a try fails for another reason than memory, the record of that try, which has the failure.
 
     Raises:
         SSLBenchError: the configuration cannot be run here at all.
@@ -41,25 +42,26 @@ def measure_largest(one: Configuration, settings: Settings, watcher: Watcher) ->
     settings = replace(settings, memory_limit_bytes=limit)
     guess, unit = _guess(one, limit, watcher), _unit(one)
     deadline = time.monotonic() + settings.budget.timeout
-    found, last = Search(), None
+    tried: list[Record] = []
 
     def run(batch: int) -> Record:
-        nonlocal last
-        last = _measure(one, batch, _briefly(settings), watcher, f"batch {batch}, ")
-        return last
+        tried.append(_measure(one, batch, _briefly(settings), watcher, f"batch {batch}, "))
+        return tried[-1]
 
     def go_on() -> str:
-        return f"after {settings.budget.timeout:g} s (--timeout)" if time.monotonic() >= deadline else ""
+        # Without a single try there would be nothing to tell of.
+        over = tried and time.monotonic() >= deadline
+        return f"after {settings.budget.timeout:g} s (--timeout)" if over else ""
 
-    while search(run, guess.batch, unit=unit, go_on=go_on, found=found).failed is None and found.largest:
-        last = _measure(one, found.largest, settings, watcher, f"largest batch {found.largest}, ")
-        if last.failure is None or last.failure.kind != OUT_OF_MEMORY:
-            break
-        found.tries[found.largest] = False
-    if last is None:
-        raise SSLBenchError(f"no batch of {one.recipe.name} was tried {found.stopped}: raise --timeout")
+    found = search(run, guess.batch, unit=unit, go_on=go_on)
+    record = tried[-1]
+    if found.failed is None:
+        record = (
+            confirm(lambda batch: _measure(one, batch, settings, watcher, f"batch {batch}, "), found, unit=unit)
+            or record
+        )
     watcher.remark(f"largest batch{limited_by}: {_result(found)} ({_said(guess)}{found.story()})")
-    return _with_search(last, found, guess, limited_by)
+    return _with_search(record, found, guess, limited_by)
 
 
 def _limit(one: Configuration, settings: Settings) -> tuple[int | None, str]:
@@ -120,17 +122,21 @@ def _result(found: Search) -> str:
 
 def _with_search(record: Record, found: Search, guess: _Guess, limited_by: str) -> Record:
     """The record with the largest batch, and with what makes that doubtful."""
-    low, high = bounds(found.tries)
-    ran = record.failure is None
-    warnings = []
+    update: dict[str, Any] = {"warnings": [*record.warnings, *_doubts(found, guess, limited_by)]}
+    if found.largest is not None:
+        unknown = {key: reason for key, reason in record.unknown.items() if key != "max_batch_size"}
+        update |= {"max_batch_size": found.largest, "unknown": unknown}
+    return record.model_copy(update=update)
+
+
+def _doubts(found: Search, guess: _Guess, limited_by: str) -> Iterator[str]:
+    ran = f"the largest that ran is {found.largest}" if found.largest else "no batch ran"
     if guess.predicted and found.tries.get(guess.predicted) is False:
-        warnings.append(
-            f"predicted that a batch of {guess.predicted} fits; it ran out of memory, and {low or 'no batch'} ran"
-        )
+        yield f"predicted that a batch of {guess.predicted} fits; it ran out of memory: {ran}"
+    fell = [batch for batch, in_full in found.in_full.items() if not in_full]
+    if fell:
+        yield f"a few steps ran at a batch of {fell[0]}, the full measurement ran out of memory there: {ran}"
     if found.stopped:
-        warnings.append(f"the search for the largest batch ended {found.stopped}: {found.story()}")
-    if ran and limited_by:
-        warnings.append(f"the batch of {low} is the largest{limited_by} at that time: --memory-limit names another")
-    unknown = {key: reason for key, reason in record.unknown.items() if not (ran and key == "max_batch_size")}
-    update = {"warnings": [*record.warnings, *warnings], "unknown": unknown}
-    return record.model_copy(update=update | ({"max_batch_size": low} if ran and high else {}))
+        yield f"the search for the largest batch ended {found.stopped}: {found.story()}"
+    if found.largest and limited_by:
+        yield f"the batch is the largest{limited_by} at that time: --memory-limit names another limit"

@@ -12,7 +12,7 @@ EXACT_BELOW = 64
 RESOLUTION = 0.02
 """From `EXACT_BELOW` on, the largest batch that ran and the smallest that did not lie this close, as a share."""
 LARGEST = 2**31 - 1  # of `recipe.Size`
-_FIRST_STEP = 16  # a sixteenth of the guess: predictions are mostly closer than that
+_FIRST_STEP = 8  # an eighth of the guess: predictions are mostly closer than that
 
 OUT_OF_MEMORY = "out-of-memory"
 
@@ -22,7 +22,9 @@ class Search:
     """What a search came to."""
 
     tries: dict[int, bool] = field(default_factory=dict)
-    """Whether a batch ran, in the order of the tries; False: it ran out of memory."""
+    """Whether a few steps ran at a batch, in the order of the tries; False: they ran out of memory."""
+    in_full: dict[int, bool] = field(default_factory=dict)
+    """Whether the full measurement ran."""
     stopped: str = ""
     """Why it ended before the boundary was known closely; empty: it did not."""
     failed: Record | None = None
@@ -30,13 +32,19 @@ class Search:
 
     @property
     def largest(self) -> int | None:
-        """The largest batch that ran, below all that did not."""
-        return bounds(self.tries)[0] or None
+        """The largest batch that ran in full."""
+        return next((batch for batch, ran in self.in_full.items() if ran), None)
 
     def story(self) -> str:
         """Every try in one line: `tried 96: ran; 112: out of memory`."""
-        told = "; ".join(f"{batch}: {'ran' if ran else 'out of memory'}" for batch, ran in self.tries.items())
-        return f"tried {told}" if told else "tried nothing"
+        parts = [
+            f"{word} {_told(tries)}" for word, tries in (("tried", self.tries), ("in full", self.in_full)) if tries
+        ]
+        return "; ".join(parts)
+
+
+def _told(tries: Mapping[int, bool]) -> str:
+    return "; ".join(f"{batch}: {'ran' if ran else 'out of memory'}" for batch, ran in tries.items())
 
 
 def bounds(tries: Mapping[int, bool]) -> tuple[int, int | None]:
@@ -77,9 +85,7 @@ def _stride(tries: Mapping[int, bool], edge: int, start: int) -> int:
     return 2 * min(others) if others else max(1, start // _FIRST_STEP)
 
 
-def search(
-    run: Callable[[int], Record], guess: int, *, unit: int = 1, go_on: Callable[[], str], found: Search | None = None
-) -> Search:
+def search(run: Callable[[int], Record], guess: int, *, unit: int = 1, go_on: Callable[[], str]) -> Search:
     """Try batches until the largest that runs is known.
 
     Args:
@@ -87,9 +93,8 @@ def search(
         guess: the batch to begin with.
         unit: batches are multiples of it.
         go_on: asked before every try; a text says why there is no further one.
-        found: what is known already; it is added to.
     """
-    found = found or Search()
+    found = Search()
     while (batch := next_batch(found.tries, guess, unit=unit)) is not None:
         found.stopped = go_on()
         if found.stopped:
@@ -100,3 +105,23 @@ def search(
             break
         found.tries[batch] = failure is None
     return found
+
+
+def confirm(run: Callable[[int], Record], found: Search, *, unit: int = 1) -> Record | None:
+    """The full measurement of the largest batch that it runs at; None where not even a few steps ran at any.
+
+    More steps, and passes of their own, may take more memory than a few steps: below a batch that fails, the next is
+    3 % smaller, then another 6 %, 12 %, ...
+    """
+    record, batch = None, bounds(found.tries)[0]
+    stride = max(1, batch // unit // 32) * unit
+    while batch > 0:
+        record = run(batch)
+        if record.failure is not None and record.failure.kind != OUT_OF_MEMORY:
+            found.failed = record
+            break
+        found.in_full[batch] = record.failure is None
+        if record.failure is None:
+            break
+        batch, stride = batch - stride, 2 * stride
+    return record

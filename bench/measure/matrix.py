@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -29,13 +29,15 @@ from sslbench.bench.recipe import Option, Recipe, first_problem
 
 _OWN = "set"
 _ROWS = ("include", "exclude")
-_TYPES: dict[str, TypeAdapter[Any]] = {
-    "recipe": TypeAdapter(Annotated[str, Field(min_length=1)]),
-    "backend": TypeAdapter(Literal[MEASURED]),
-    "devices": TypeAdapter(Annotated[int, Field(ge=1)]),
-    "strategy": TypeAdapter(Literal[STRATEGIES]),
-    **{key: TypeAdapter(Recipe.model_fields[key].annotation) for key in RECIPE_KEYS},
+_CHOICES: dict[str, tuple[str, ...]] = {"backend": MEASURED, "strategy": STRATEGIES}
+_ANNOTATIONS: dict[str, Any] = {
+    "recipe": Annotated[str, Field(min_length=1)],
+    "backend": str,
+    "devices": Annotated[int, Field(ge=1)],
+    "strategy": str,
+    **{key: Recipe.model_fields[key].annotation for key in RECIPE_KEYS},
 }
+_TYPES: dict[str, TypeAdapter[Any]] = {key: TypeAdapter(annotation) for key, annotation in _ANNOTATIONS.items()}
 _OPTION: TypeAdapter[Option] = TypeAdapter(
     bool | int | Annotated[float, Field(allow_inf_nan=False)] | str  # as Recipe.options has them
 )
@@ -117,6 +119,8 @@ def _checked(key: str, value: Any, *, where: str) -> Option:
         option: Option = kind.validate_python(value, strict=True)
     except ValidationError as error:
         raise RecipeError(f"{where}: {key}: {first_problem(error).partition(': ')[2]}") from error
+    if key in _CHOICES and option not in _CHOICES[key]:
+        raise RecipeError(f"{where}: {key}: expected one of {', '.join(_CHOICES[key])}, got {option!r}")
     return option
 
 
