@@ -55,7 +55,7 @@ class PowerMeter:
                 self._sample()
             self._sample()
         except pynvml.NVMLError as error:
-            self._reason = f"NVML stopped telling the GPU's power: {error}"
+            self._reason = f"NVML did not tell the GPU's power: {error}"
 
     def _sample(self) -> None:
         self._samples.append((time.monotonic(), self._read_watts()))

@@ -67,7 +67,7 @@ def test_power_that_can_no_longer_be_read_is_no_energy():
     meter.start()
     meter.stop()
     assert meter.reading().joules is None
-    assert meter.reading().reason == "NVML stopped telling the GPU's power: GPU is lost"
+    assert meter.reading().reason == "NVML did not tell the GPU's power: GPU is lost"
 
 
 def test_one_that_never_began_says_so():
