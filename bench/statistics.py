@@ -37,7 +37,8 @@ def median_interval(samples: Sequence[float], confidence: float = 0.9) -> Interv
     """Interval of the median from a circular block bootstrap, the same at every call.
 
     Its percentiles are those of Student's t with as many degrees of freedom as there are blocks, less 1: percentiles of
-    few resampled blocks lie too close (Hesterberg, "What teachers should know about the bootstrap", 2015, 4.4).
+    few resampled blocks lie too close (the expanded percentile interval of Hesterberg, "What teachers should know about
+    the bootstrap", 2015).
 
     Of simulated 90 % intervals, 90 to 95 % hold the true median of independent samples, and 88 % that of 50 or more
     samples with a correlation of 0.6 between neighbours. The shorter a run beside the noise that lasts, the less its
