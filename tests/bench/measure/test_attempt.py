@@ -51,8 +51,9 @@ def test_a_failed_measurement_is_a_record_that_explains_itself(write_step, tmp_p
 
 
 def test_what_ran_out_of_memory_is_predicted_all_the_same(write_step):
-    record = attempt_step(write_step("if len(calls) == 2: raise MemoryError"))
+    record = attempt_step(write_step(), memory_limit_bytes=2**20)
     assert record.failure.kind == "out-of-memory"
+    assert record.predicted.memory.capacity_bytes == 2**20
     assert record.predicted.memory.required_bytes > 0
     assert record.predicted.memory_error is None
 

@@ -78,5 +78,5 @@ def test_an_interrupted_measurement_leaves_no_process_and_no_folder(tmp_path, nu
     parent.send_signal(number)
     _, said = parent.communicate()
     if number != signal.SIGKILL:
-        assert (parent.returncode, said) == (2, b"sslbench: interrupted\n")
+        assert (parent.returncode, said.strip()) == (2, b"sslbench: interrupted")
     wait_for(lambda: all(gone(process.pid) for process in started) and not list(temporary.glob("sslbench-*")))
