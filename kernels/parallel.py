@@ -11,6 +11,7 @@ every device its own.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from types import ModuleType
 from typing import Any
 
@@ -84,7 +85,8 @@ def _distributed(module: nn.Module, setup: Setup) -> Loss:
     # A static graph lets parameters go without a gradient (BERT's pooler, say), and looks for them in the first step
     # alone; ours is the same in every step.
     wrapped = DistributedDataParallel(module, device_ids=[setup.device] if on_gpu else None, static_graph=True)
-    passes = _last_of(setup.accumulation)
+    # The first pass of all has to average, too: a static graph is looked at while it does.
+    passes = chain([True], islice(_last_of(setup.accumulation), 1, None))
 
     def loss(*inputs: torch.Tensor) -> torch.Tensor:
         if next(passes):

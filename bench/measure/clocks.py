@@ -32,7 +32,8 @@ class CudaClock:
 
     def finished_seconds(self) -> list[float]:
         """Seconds of the timed steps that the GPU has done; waits for nothing."""
-        done = next((at for at, (_, end) in enumerate(self._events) if not end.query()), len(self._events))
+        running = (at for at, (_, end) in enumerate(self._events) if not _is_over(end))
+        done = next(running, len(self._events))
         self._seconds += [start.elapsed_time(end) / 1e3 for start, end in self._events[:done]]
         del self._events[:done]
         return list(self._seconds)
@@ -75,6 +76,10 @@ def clock_of(device: torch.device) -> Clock:
     if device.type == "cuda":
         return CudaClock()
     return HostClock() if device.type == "cpu" else WaitingClock()
+
+
+def _is_over(event: torch.cuda.Event) -> bool:
+    return bool(event.query())  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _event() -> torch.cuda.Event:

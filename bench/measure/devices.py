@@ -1,6 +1,7 @@
 """The devices that torch computes on: what a backend needs, and what its allocator tells. Part of the worker."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ def read_peaks(device: torch.device, outcome: Outcome) -> None:
 
 def precision_warnings(device: torch.device, precision: str) -> list[str]:
     """A warning where an x86 processor has no instructions for the type that it computes in."""
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if device.type != "cpu" or precision not in _NATIVE or capabilities.get("architecture") not in ("x86_64", "AMD64"):
         return []
     if any(capabilities.get(name) for name in _NATIVE[precision]):
