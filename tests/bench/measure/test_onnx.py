@@ -28,6 +28,7 @@ def test_a_catalog_recipe_is_exported_verified_and_timed():
         progress=lambda *progress: told.append(progress),
     )
     assert len(record.time.samples_seconds) == 5
+    assert record.time.tokens_per_second == pytest.approx(2 * 16 / record.time.step_seconds)
     assert told[-1] == ("timed steps", 8, 8)
     assert record.backend == "onnx-cpu"
     assert record.environment.threads == 1
