@@ -92,10 +92,11 @@ def test_only_matrices_are_decayed(name):
         assert decays[id(parameter)] == (0.3 if parameter.ndim > 1 else 0.0)
 
 
-def test_fused_adamw_steps_like_adamw():
+@pytest.mark.parametrize("plain_name", ["adamw", "adam", "sgd"])
+def test_a_fused_optimizer_steps_like_the_plain_one(plain_name):
     plain, fused = small_model(), small_model()
     fused.load_state_dict(plain.state_dict())
-    for name, model in (("adamw", plain), ("adamw-fused", fused)):
+    for name, model in ((plain_name, plain), (f"{plain_name}-fused", fused)):
         optimizer = make_optimizer(name, model, learning_rate=0.01, weight_decay=0.1)
         for number in range(3):
             gradients(model, number)
@@ -117,6 +118,6 @@ def test_rates_out_of_range_are_named(key, value):
 
 
 def test_the_rates_of_adams_averages_are_those_asked_for():
-    for name in ("adam", "adamw", "adamw-fused"):
+    for name in ("adam", "adam-fused", "adamw", "adamw-fused"):
         optimizer = make_optimizer(name, small_model(), learning_rate=0.1, betas=(0.9, 0.95))
         assert all(group["betas"] == (0.9, 0.95) for group in optimizer.param_groups)

@@ -29,10 +29,10 @@ def test_what_is_saved_is_found_again(tmp_path):
     assert cache.load(RECIPE, "cuda", AMPERE) == TRACE
 
 
-def test_names_and_titles_change_nothing(tmp_path):
+def test_names_titles_and_compilers_change_nothing(tmp_path):
     cache = TraceCache(tmp_path)
     cache.save(RECIPE, "cuda", AMPERE, TRACE)
-    assert cache.load(RECIPE.with_options(name="b", title="c", paper="d"), "cuda", AMPERE) == TRACE
+    assert cache.load(RECIPE.with_options(name="b", title="c", paper="d", compile=True), "cuda", AMPERE) == TRACE
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,12 @@ def test_a_step_allocates_what_torch_says(name, precision, stage):
     [
         ("bert-mini-mlm", {"attention": "eager"}),
         ("bert-mini-mlm", {"activation_checkpointing": True}),
+        ("bert-mini-mlm", {"optimizer": "adamw-fused"}),
+        ("bert-mini-mlm", {"optimizer": "adam-fused"}),
+        ("bert-mini-mlm", {"optimizer": "sgd-fused"}),
         ("simclr-resnet18", {"options": {"channels_last": True}}),
     ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
+    ids=lambda value: "-".join(map(str, *value.items())) if isinstance(value, dict) else value,
 )
 def test_options_change_what_torch_says(name, changes):
     check_recipe(name, changes)
