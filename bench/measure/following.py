@@ -13,6 +13,7 @@ from sslbench.bench.measure.ending import SMALLER, cause_of_status, cause_of_wor
 from sslbench.bench.measure.events import LONGEST_LINE_BYTES, ErrorEvent, Event, read_event
 from sslbench.bench.measure.log import Log
 from sslbench.bench.measure.memory_limit import LOOK_SECONDS, MemoryWatch
+from sslbench.bench.record import FailureKind
 
 _GRACE_SECONDS = 5.0
 _STACK_SECONDS = 1.0
@@ -67,7 +68,7 @@ class Follower:
     def told(self, error: ErrorEvent) -> WorkerError:
         """The exception that the worker told of: with its class and place, but our own errors as they are."""
         if error.status is not None:
-            kind, line = cause_of_status(error.status, self._log.tail(), self.where(), self._watch.kernel_was_short())
+            kind, line = self._cause(error.status)
             return self.failure(kind, f"rank {error.rank}: {line}")
         if error.cause is not None:
             return self.failure(error.cause, f"{error.message}, {self.where()}")
@@ -83,20 +84,22 @@ class Follower:
             status = self._process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return self.failure("crashed", f"the worker closed its channel {self.where()} but runs on; it was killed")
-        cause = cause_of_status(
-            status,
-            self._log.tail(),
-            where=self.where(),
-            factory=self._factory,
-            memory_short=self._watch.kernel_was_short(),
-        )
-        return self.failure(*cause)
+        return self.failure(*self._cause(status))
 
     def where(self) -> str:
         """What the worker is doing, as part of a sentence."""
         if self.phase in ("warm-up", "timed steps"):
             return f"in phase {self.phase!r} (about {self.done} steps done)"
         return f"in phase {self.phase!r}"
+
+    def _cause(self, status: int) -> tuple[FailureKind, str]:
+        return cause_of_status(
+            status,
+            self._log.tail(),
+            where=self.where(),
+            factory=self._factory,
+            memory_short=self._watch.kernel_was_short(),
+        )
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for

@@ -29,7 +29,7 @@ class Log:
 
     def size(self) -> int:
         """Bytes printed so far."""
-        return self.file.seek(0, os.SEEK_END)
+        return os.fstat(self.file.fileno()).st_size  # a seek would move the place where the worker writes
 
     def tail(self) -> str:
         """The last few thousand characters."""

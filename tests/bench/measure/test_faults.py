@@ -135,9 +135,11 @@ def test_a_hang_is_ended_with_its_place_and_with_what_it_started(attempt_fault, 
     assert gone(int(child_pid_file.read_text()))
 
 
-@pytest.mark.parametrize("hang", ["print('noise', flush=True); time.sleep(600)", "os.kill(os.getpid(), 19)"])
+@pytest.mark.parametrize(
+    "hang", ["print('noise', flush=True); time.sleep(600)", "os.kill(os.getpid(), signal.SIGSTOP)"]
+)
 def test_a_worker_that_hangs_before_it_reads_its_task(attempt_fault, tmp_path, monkeypatch, hang):
-    (tmp_path / "sitecustomize.py").write_text(f"import os, time; {hang}")  # 19: SIGSTOP, after which nothing answers
+    (tmp_path / "sitecustomize.py").write_text(f"import os, signal, time; {hang}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     failure = attempt_fault("pass", "never", timeout=3).failure
     assert (failure.kind, failure.phase) == ("timed-out", "start")
