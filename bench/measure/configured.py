@@ -40,7 +40,6 @@ def measure_configuration(one: Configuration, settings: Settings, progress: Prog
     Raises:
         SSLBenchError: it cannot be run here at all.
     """
-    several = {"devices": one.devices, "strategy": one.strategy} if one.devices > 1 else {}
     return attempt(
         one.recipe,
         backend=one.backend,
@@ -48,8 +47,9 @@ def measure_configuration(one: Configuration, settings: Settings, progress: Prog
         source=settings.source,
         command=one.command,
         progress=progress,
+        devices=one.devices,
+        strategy=one.strategy,
         memory_limit_bytes=settings.memory_limit_bytes,
         snapshot=settings.snapshot,
         predict=settings.predict,
-        **several,
     )
