@@ -118,8 +118,9 @@ def _inference(
     setup: Setup,
     batches: Iterator[tuple[torch.Tensor, ...]] | None = None,
 ) -> Step:
+    called: Any = torch.compile(module) if setup.compile else module
     return inference_step(
-        torch.compile(module) if setup.compile else module,
+        called,
         inputs,
         device=setup.device,
         precision=setup.precision,
