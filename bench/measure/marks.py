@@ -47,7 +47,7 @@ class Stretch(NamedTuple, Generic[Moment]):
 
 
 class Marks(Generic[Moment]):
-    """Keeps a moment at each border of the steps that it runs.
+    """Keeps a moment at each border of the steps that it runs; a `timing.Stopwatch`.
 
     Args:
         now: what is kept: a time, an event on a device, the memory since the last border.
@@ -59,16 +59,17 @@ class Marks(Generic[Moment]):
         self.steps: list[list[Stretch[Moment]]] = []
         """The stretches of every step, in order; each begins where the one before ends."""
 
-    def run(self, step: Step) -> None:
-        """Run the step once between marks."""
+    def time(self, step: Step) -> None:
+        """Run the step once and remember its stretches."""
         self._marks = []
-        self._mark(START)
-        step()
-        self._mark(END)
+        with self._watching():
+            self._mark(START)
+            step()
+            self._mark(END)
         self.steps.append(stretches(self._marks))
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def _watching(self) -> Iterator[None]:
         """While active, torch and the loader's batches leave marks."""
         run_backward = torch.autograd._engine_run_backward  # type: ignore[attr-defined]  # torch's own name for it
         engine = self._between(run_backward, _BACKWARD, _BACKWARD_END)

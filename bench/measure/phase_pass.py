@@ -48,8 +48,7 @@ class PhaseClock:
 
     def time(self, step: Step) -> None:
         """Run the step once, with marks."""
-        with self._marks.watch():
-            self._marks.run(step)
+        self._marks.time(step)
 
     def phases_seconds(self) -> list[dict[PhaseName, float]]:
         """Seconds of every step's phases, the several stretches of one added up."""
@@ -118,8 +117,7 @@ def peak_bytes(step: Step, device: torch.device) -> dict[PhaseName, int]:
         return peak
 
     marks = Marks(since_last)
-    with marks.watch():
-        marks.run(step)
+    marks.time(step)
     peaks: dict[PhaseName, int] = {}
     for stretch in marks.steps[-1]:
         peaks[stretch.phase] = max(peaks.get(stretch.phase, 0), stretch.end)

@@ -1,7 +1,8 @@
 """Bytes of live CPU tensors, from the allocator's own reports to the torch profiler."""
 
+import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from sslbench.bench.measure.marks import Marks, Stretch
-from sslbench.bench.measure.timing import Step
+from sslbench.bench.measure.timing import Step, time_steps
 from sslbench.bench.record import PhaseName
 
+_STEPS = 2
+_MOST_STEPS = 10
 _ALLOCATION = "[memory]"  # the profiler's name for an allocation or a release
 _MARK = "sslbench mark "
 
@@ -21,20 +24,24 @@ class TensorCount:
     """Most bytes that tensors held at one time."""
 
     peak_bytes: int
-    """While the step was built and run twice."""
+    """While the step was built and run."""
     phase_peaks: dict[PhaseName, int]
-    """In each phase of the second step, with what was held when it began."""
+    """In each phase of the last step, with what was held when it began."""
 
 
-def count_tensors(build: Callable[[], Step]) -> TensorCount:
+def count_tensors(build: Callable[[], Step], phases: Collection[PhaseName] = ()) -> TensorCount:
     """Most bytes that tensors held at one time while the step was built and run twice, and in each phase of the second.
 
-    The second step meets the gradients and the optimizer state that the first made. The step is built again under the
-    profiler, so that every allocation is seen being made; what was allocated before (and only freed here) does not
-    count. What libraries allocate past torch's allocator (oneDNN scratch, Python objects) is not seen.
+    The second step meets the gradients and the optimizer state that the first made. Where the first leaves a phase out
+    (loss scaling skips the update until the scale is right), more are run, until two had all.
+
+    The step is built again under the profiler, so that every allocation is seen being made; what was allocated before
+    (and only freed here) does not count. What libraries allocate past torch's allocator (oneDNN scratch, Python
+    objects) is not seen. Python's garbage collector runs between the steps, as when they are timed.
 
     Args:
         build: builds model and optimizer and returns the step.
+        phases: that a step is known to go through.
     """
     numbers = count()
 
@@ -44,12 +51,13 @@ def count_tensors(build: Callable[[], Step]) -> TensorCount:
             pass
         return name
 
+    def enough(_: int) -> bool:
+        return sum({*phases} <= {stretch.phase for stretch in step} for step in marks.steps) >= _STEPS
+
     marks = Marks(now)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         step = build()
-        step()
-        with marks.watch():
-            marks.run(step)
+        time_steps(step, marks, steps=_MOST_STEPS, until=math.inf, on_step=lambda _: None, enough=enough)
         del step
     changes, times = _events(profiler.profiler.kineto_results.events())
     found = [Stretch(phase, times[start], times[end]) for phase, start, end in marks.steps[-1]]

@@ -81,7 +81,8 @@ def _count_tensors(recipe: Recipe, expected_seconds: float, spec: Spec, reporter
         return
     reporter.phase("tensor count")
     try:
-        counted = count_tensors(lambda: build_step(recipe, torch.device("cpu")))
+        phases = [phase["name"] for phase in outcome.phases if phase["name"] != "data"]  # it takes synthetic input
+        counted = count_tensors(lambda: build_step(recipe, torch.device("cpu")), phases)
     except Exception as error:
         # twice, or a step that profiles itself, costs these fields alone
         _not_counted(outcome, f"the step could not be built and run again to count tensors: {in_brief(error)}")
