@@ -48,7 +48,7 @@ def ranks():
     for process in psutil.process_iter(["cmdline", "environ"]):
         if RANK in (process.info["cmdline"] or ()) and (process.info["environ"] or {}).get("PARALLEL_TEST") == MARK:
             found.append(process)
-    return sorted(found, key=lambda process: process.environ()["LOCAL_RANK"])
+    return sorted(found, key=lambda process: process.info["environ"]["LOCAL_RANK"])
 
 
 MARK = str(os.getpid())
@@ -62,7 +62,7 @@ def _own_ranks(monkeypatch):
 
 
 def run(recipe, strategy="ddp", **options):
-    budget = Budget(steps=options.pop("steps", 6), warmup=2, timeout=300)
+    budget = Budget(steps=options.pop("steps", 6), warmup=2, max_seconds=5, timeout=300)
     return measure(
         recipe, backend="torch-cpu", budget=budget, command=[], predict=False, devices=2, strategy=strategy, **options
     )
@@ -106,18 +106,16 @@ def hits_rank_1(number):
     """Sends a signal to rank 1 once there are two and steps are timed."""
     sent = []
 
-    def progress(phase, done, total):
+    def progress(phase, _done, _total):
         if phase == "timed steps" and not sent and len(found := ranks()) == 2:
             sent.append(os.kill(found[1].pid, number))
-        elif phase == "timed steps" and not sent and done > 5000:
-            pytest.fail("rank 1 never came")
 
     return progress
 
 
 def test_a_step_that_cannot_be_sharded_says_why():
     recipe = resolve_recipe("clip-vit-ti-16", {"batch_size": 2})
-    with pytest.raises(WorkerError, match="recipe clip-vit-ti-16: fsdp: logit_scale is a single number.*: use ddp"):
+    with pytest.raises(WorkerError, match=r"recipe clip-vit-ti-16: fsdp: logit_scale is a single number.*: use ddp"):
         run(recipe, "fsdp", steps=2)
 
 
@@ -128,17 +126,15 @@ from sslbench.bench.measure.manager import measure
 from sslbench.bench.recipe import Recipe
 
 recipe = Recipe.model_validate_json(sys.argv[1])
-budget = Budget(steps=3, warmup=2, max_seconds=300)
-endless = Budget(steps=10**9, warmup=2, max_seconds=300)
-measure(recipe, backend="torch-cpu", budget=endless, command=[], predict=False, devices=2)
+budget = Budget(steps=10**9, warmup=2, max_seconds=3)
+measure(recipe, backend="torch-cpu", budget=budget, command=[], predict=False, devices=2)
 """
 
 
 def test_ranks_die_with_the_command(recipe):
     parent = subprocess.Popen([sys.executable, "-P", "-c", PARENT, recipe.model_dump_json()])
     try:
-        wait_for(lambda: ranks())
-        time.sleep(0.5)
+        wait_for(lambda: len(ranks()) == 2)
     finally:
         parent.kill()
         parent.wait()
