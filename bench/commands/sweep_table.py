@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -14,15 +15,20 @@ from sslbench.bench.commands.sweep_words import counts
 from sslbench.bench.measure.plan import Configuration, facets, varied
 from sslbench.bench.measure.sweep import Result
 from sslbench.reports.measurement import measurement_view
-from sslbench.reports.units import format_seconds
-from sslbench.reports.words import plain
+from sslbench.reports.words import NOT_KNOWN, plain
 
 _REDRAW_SECONDS = 0.5  # a redraw takes some milliseconds of a core that the step may want
 _AROUND = 7  # lines of the screen that are not rows
-_SYMBOLS = {"waits": ("·", "dim"), "runs": ("▸", "cyan"), 0: ("✓", "green"), 1: ("✕", "yellow"), 2: ("✕", "red")}
+_SYMBOLS: dict[str | int, tuple[str, str]] = {
+    "waits": ("·", "dim"),
+    "runs": ("▸", "cyan"),
+    0: ("✓", "green"),
+    1: ("✕", "yellow"),
+    2: ("✕", "red"),
+}
 _NUMBERS = frozenset({"batch", "tokens", "pixels", "devices"})
-_Cells = tuple[str, str, str, str]
-"""Step time, throughput, memory and a note."""
+_Cells = tuple[str, ...]
+"""Step time, throughput, memory and a note; the note alone where there are no numbers."""
 
 
 class SweepTable:
@@ -34,9 +40,8 @@ class SweepTable:
         self._console = console
         self._results = results
         self._cells = {number: _cells(result) for number, result in results.items()}
-        self._before = len(results)
         self._current: int | None = None
-        self._began = self._row_began = self._drawn = time.monotonic()
+        self._row_began = self._drawn = time.monotonic()
         self._phase = ("", 0, 0)
         self._draw: Callable[[], None] = lambda: None
 
@@ -78,29 +83,57 @@ class SweepTable:
     def render(self) -> RenderableType:
         """The table, and below it how far all of it is."""
         first, last = self._window()
+        headings, widths = self._numbers()
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-        table.add_column("", width=1)
+        table.add_column("", no_wrap=True)
         for name in self._columns:
             table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
-        for name in ("step", "throughput", "memory"):
-            table.add_column(name, no_wrap=True, justify="right")
-        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
-        for number in range(first, last):
-            self._add_row(table, number)
+        # One column for numbers and words, so that words have room where there are no numbers.
+        table.add_column(_joined(headings, widths), no_wrap=True)
+        rows = [(self._names(number), self._told(number, headings[1], widths)) for number in range(first, last)]
+        columns = zip(("", *self._columns), *(map(str, names) for names, _ in rows), strict=True)
+        taken = sum(2 + max(map(cell_len, texts)) for texts in columns)
+        for names, told in rows:
+            told.truncate(max(self._console.width - taken, 12), overflow="ellipsis")
+            table.add_row(*names, told)
         hidden = [(first, "above"), (len(self._plan) - last, "below")]
         rest = ", ".join(f"{count} more {where}" for count, where in hidden if count)
-        return Group(
-            self._heading(), Text(), table, *([Text(f"  {rest}", "dim")] if rest else []), Text(), self._foot()
-        )
+        more = [Text(f"   {rest}", "dim")] if rest else []
+        return Group(self._heading(), Text(), table, *more, Text(), self._foot())
 
-    def _add_row(self, table: Table, number: int) -> None:
+    def _numbers(self) -> tuple[_Cells, list[int]]:
+        """Headings of the numbers, and how wide each is; the unit of all throughputs stands in the heading."""
+        rows = [cells for cells in self._cells.values() if len(cells) > 1]
+        headings = ("step", _unit(rows) or "throughput", "memory")
+        numbers = [(step, _bare(rate, headings[1]), memory) for step, rate, memory, _ in rows]
+        columns = zip(headings, *numbers, strict=True)
+        return headings, [max(map(len, column)) for column in columns]
+
+    def _names(self, number: int) -> list[Text]:
+        """Its symbol, and what distinguishes it."""
+        key = self._key(number)
+        style = {"runs": "bold", "waits": "dim"}.get(str(key), "")
+        found = {name: texts[number] for name, texts in self._columns.items()}
         result = self._results.get(number)
-        key = result.exit_code if result else "runs" if number == self._current else "waits"
-        symbol, style = _SYMBOLS[key]
-        name_style = {"runs": "bold", "waits": "dim"}.get(str(key), "")
-        what = [Text(plain(texts[number]), name_style) for texts in self._columns.values()]
-        *numbers, note = self._cells.get(number, ("", "", "", self._now() if key == "runs" else ""))
-        table.add_row(Text(symbol, style), *what, *numbers, Text(note, "dim" if key in ("waits", 0) else style))
+        if self._plan[number].auto_batch and result and result.record and result.record.failure is None:
+            found["batch"] = f"auto {result.record.recipe.batch_size}"
+        return [Text(*_SYMBOLS[key]), *(Text(plain(found[name]), style) for name in self._columns)]
+
+    def _told(self, number: int, unit: str, widths: Sequence[int]) -> Text:
+        """Its numbers, or how far it is, or why it has none."""
+        key = self._key(number)
+        cells = self._cells.get(number, (self._now() if key == "runs" else "",))
+        note = Text(cells[-1], "dim" if key == 0 else _SYMBOLS[key][1])
+        if len(cells) == 1:
+            return note
+        step, rate, memory, _ = cells
+        return Text.assemble(_joined((step, _bare(rate, unit), memory), widths), "  ", note)
+
+    def _key(self, number: int) -> str | int:
+        result = self._results.get(number)
+        if result is not None:
+            return result.exit_code
+        return "runs" if number == self._current else "waits"
 
     def _now(self) -> str:
         phase, done, total = self._phase
@@ -121,11 +154,11 @@ class SweepTable:
         return first, min(first + room, len(self._plan))
 
     def _foot(self) -> RenderableType:
-        done = len(self._results)
+        done, left = len(self._results), self._seconds_left()
+        words = [counts(self._plan, self._results), f"about {_roughly(left)} left" if left else ""]
         line = Table.grid(padding=(0, 2, 0, 0))
-        left = self._seconds_left()
-        words = [counts(self._plan, self._results), f"about {format_seconds(left)} left" if left else ""]
-        line.add_row(ProgressBar(total=len(self._plan), completed=done, width=30), Text(", ".join(filter(None, words))))
+        bar = ProgressBar(len(self._plan), done, width=16, complete_style="cyan", finished_style="green")
+        line.add_row(bar, Text(", ".join(filter(None, words))))
         return line
 
     def _seconds_left(self) -> float:
@@ -136,16 +169,37 @@ class SweepTable:
             return 0.0
         running = time.monotonic() - self._row_began if self._current is not None else 0.0
         mean = sum(took) / len(took)
-        return float(round(max(mean * waiting - running, mean * (waiting - 1), 1.0)))
+        return max(mean * waiting - running, mean * (waiting - 1), 1.0)
 
 
 def _cells(result: Result) -> _Cells:
-    took = format_seconds(round(result.seconds)) if result.seconds else "from the file"
     if result.record is None:
-        return "", "", "", " ".join(str(result.error).split())
+        return (plain(" ".join(str(result.error).split())),)
     view = measurement_view(result.record)
     if view.failure:
-        return "", "", "", view.failure
+        return (view.failure,)
     doubts = len(view.warnings)
-    note = f"{took}, {doubts} warning{'s' if doubts > 1 else ''}" if doubts else took
+    note = _roughly(result.seconds) if result.seconds else "from the file"
+    note += f", {doubts} warning{'s' if doubts > 1 else ''}" if doubts else ""
     return f"{view.step_time} {view.margin}".strip(), view.throughput, view.memory, note
+
+
+def _unit(rows: Sequence[_Cells]) -> str:
+    """What all throughputs are counted in, as `images/s`; empty where they differ."""
+    units = {rate.rpartition(" ")[2] for _, rate, _, _ in rows if rate != NOT_KNOWN}
+    return units.pop() if len(units) == 1 else ""
+
+
+def _bare(rate: str, unit: str) -> str:
+    return "?" if rate == NOT_KNOWN else rate.removesuffix(f" {unit}")
+
+
+def _joined(cells: _Cells, widths: Sequence[int]) -> str:
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+
+
+def _roughly(seconds: float) -> str:
+    """`45 s`, `6 min` or `2.5 h`."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
