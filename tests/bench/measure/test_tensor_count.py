@@ -78,6 +78,28 @@ def test_phases_of_a_step_known_by_hand():
     assert peaks["other"] == FLOAT * (1000 + 3000)
 
 
+def test_updates_that_are_skipped_at_first_are_waited_for():
+    def build():
+        weight = torch.ones(1000, requires_grad=True)
+        optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+        calls = []
+
+        def step():
+            calls.append(None)
+            weight.sum().backward()
+            if len(calls) > 3:
+                optimizer.step()
+            optimizer.zero_grad()
+
+        return step
+
+    assert count_tensors(build).phase_peaks["other"] == FLOAT * (1000 + 1000 + 2)  # the loss and its gradient go
+    waited = count_tensors(build, ["optimizer"]).phase_peaks
+    assert waited["other"] == FLOAT * (1000 + 1000 + 1000)  # with the momentum that the first update made
+    assert waited["forward"] == FLOAT * (1000 + 1000 + 1)
+    assert "optimizer" not in count_tensors(lambda: lambda: torch.ones(1), ["optimizer"]).phase_peaks
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
