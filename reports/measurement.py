@@ -147,7 +147,7 @@ def measurement_view(record: Record) -> MeasurementView:
 
 def backend_words(record: Record) -> str:
     """Backend, threads, and devices where there are several."""
-    parts = [record.backend]
+    parts: list[str] = [record.backend]
     threads, scaling = record.environment.threads, record.scaling
     if threads is not None:
         parts.append(f"{threads} thread{'' if threads == 1 else 's'}")

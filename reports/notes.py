@@ -11,6 +11,8 @@ _MOST_NAMED = 3
 """Records that a note names; of more it says how many."""
 _NOT_MISSED = ("verdict", "probability_fits", "max_batch_size", "memory.interval_bytes")
 """Fields that a measurement never has: nobody misses them."""
+_OF_A_GPU = ("state.gpu_before", "state.gpu_after", "memory.device_used_bytes")
+"""Fields that nobody misses of a step on a processor."""
 
 Labels = Mapping[int, str]
 """Label by `id()` of the record."""
@@ -49,8 +51,11 @@ def unknown_notes(records: Sequence[Record], labels: Labels) -> tuple[tuple[str,
 
 
 def _missed(record: Record) -> Iterator[tuple[str, str]]:
+    idle: tuple[str, ...] = _NOT_MISSED if record.kind == "measurement" else ()
+    if record.machine.device.kind == "cpu":
+        idle += _OF_A_GPU
     for path, reason in record.unknown.items():
-        if record.kind == "prediction" or path not in _NOT_MISSED:
+        if path not in idle:
             yield plain(path, LABEL_LENGTH), plain(reason)
 
 

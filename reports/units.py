@@ -91,6 +91,8 @@ def format_probability(value: float) -> str:
 def format_share(value: float) -> str:
     """A share in percent with two or three digits, such as `41 %`, `3.2 %` or `122 %`."""
     percent = 100 * value
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
     return f"{percent:.1f} %" if 0 < abs(percent) < 9.95 else f"{percent:.0f} %"
 
 

@@ -120,3 +120,10 @@ def test_notes_of_many_records_name_three(sweep):
     records = [record.model_copy(update={"warnings": ["busy"]}) for record in sweep]
     ((_, carriers),) = build_report(records).warnings
     assert carriers.endswith("; and 3 more")
+
+
+def test_nobody_misses_the_gpu_of_a_step_on_a_processor(sweep, on_cards):
+    unknown = {"state.gpu_after": "no GPU took part", "verdict": "measured", "energy.joules_per_step": "no counter"}
+    records = [record.model_copy(update={"unknown": unknown}) for record in (sweep[0], on_cards)]
+    assert [path for path, _, _ in build_report(records[:1]).unknown] == ["energy.joules_per_step"]
+    assert {path for path, _, _ in build_report(records[1:]).unknown} == {"state.gpu_after", "energy.joules_per_step"}

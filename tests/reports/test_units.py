@@ -113,8 +113,9 @@ def test_errors_of_predictions_say_their_direction():
 
 
 def test_shares_keep_two_digits():
-    assert [units.format_share(share) for share in (0, 0.004, 0.0996, 0.412, 1.22)] == [
+    assert [units.format_share(share) for share in (0, 0.00001, 0.004, 0.0996, 0.412, 1.22)] == [
         "0 %",
+        "< 0.1 %",
         "0.4 %",
         "10 %",
         "41 %",
