@@ -29,7 +29,7 @@ def test_a_catalog_recipe_is_exported_verified_and_timed():
     )
     assert len(record.time.samples_seconds) == 5
     assert record.time.tokens_per_second == pytest.approx(2 * 16 / record.time.step_seconds)
-    assert told[-1] == ("timed steps", 8, 8)
+    assert ("timed steps", 8, 8) in told
     assert record.backend == "onnx-cpu"
     assert record.environment.threads == 1
     weights = 4 * 10_000_000  # bert-mini has more parameters than that

@@ -61,6 +61,36 @@ def test_steps_end_when_they_are_enough():
     assert len(clock.samples_seconds()) == 4
 
 
+class SimulatedTime:
+    """Stands in for the module `time`: passes only while a step says so."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def perf_counter_ns(self):
+        return round(self.seconds * 1e9)
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    stand_in = SimulatedTime()
+    monkeypatch.setattr(timing, "time", stand_in)
+    return stand_in
+
+
+def taking(simulated, course):
+    """A step that takes each of these seconds in turn, then the last again and again."""
+    left, last = iter(course), course[-1]
+
+    def step():
+        simulated.seconds += next(left, last)
+
+    return step
+
+
 def warmed(step, *, until=math.inf):
     told = []
     done, steady = warm_up_until_steady(step, HostClock(), until=until, negligible=0.1, on_step=told.append)
@@ -68,20 +98,22 @@ def warmed(step, *, until=math.inf):
     return done, steady
 
 
-def test_warm_up_ends_when_the_step_is_steady(monkeypatch):
-    monkeypatch.setattr(timing, "SHORTEST_WARMUP_SECONDS", 0.0)
-    done, steady = warmed(lambda: time.sleep(0.002))
+def test_warm_up_of_a_steady_step_takes_a_second(simulated):
+    assert warmed(taking(simulated, [0.01])) == (100, True)
+
+
+def test_warm_up_of_a_slow_step_takes_as_many_as_show_a_trend(simulated):
+    assert warmed(taking(simulated, [0.5])) == (8, True)
+
+
+def test_warm_up_goes_on_while_the_step_gets_faster(simulated):
+    done, steady = warmed(taking(simulated, [0.5 * 0.9**at for at in range(30)]))
     assert steady
-    assert done >= 8
+    assert done > 30
 
 
-def test_warm_up_goes_on_while_the_step_gets_faster(monkeypatch):
-    monkeypatch.setattr(timing, "SHORTEST_WARMUP_SECONDS", 0.0)
-    left = iter(range(19, 0, -1))
-    done, steady = warmed(lambda: time.sleep(0.002 * next(left, 1)))
-    assert steady
-    assert done > 19
-
-
-def test_warm_up_ends_with_its_time_and_says_that_nothing_is_known():
-    assert warmed(lambda: None, until=time.monotonic() - 1) == (1, None)
+def test_warm_up_ends_with_its_time_and_says_what_is_known(simulated):
+    falling = [2.0**-at for at in range(10)]
+    assert warmed(taking(simulated, falling), until=1.4) == (2, None)
+    falling = [2 - at / 10 for at in range(20)]
+    assert warmed(taking(simulated, falling), until=simulated.seconds + 15.4) == (10, False)
