@@ -17,7 +17,8 @@ Interval = tuple[float, float]
 Array: TypeAlias = npt.NDArray[np.float64]
 
 BETWEEN_RUNS = 0.005
-"""Standard deviation of the medians of fresh processes on an idle machine, as a share of the median."""
+"""Standard deviation of what moves the median from one process to the next on an idle machine, as a share of it.
+A round assumption, not a measurement: one run cannot tell, and machines differ."""
 FEWEST_FOR_INTERVAL = 5  # of fewer samples not even the extremes hold the median in 90 % of all cases
 _FEWEST_FOR_DRIFT = 10
 _RESAMPLES = 1000
