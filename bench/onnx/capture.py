@@ -1,20 +1,24 @@
 """A training step as one graph without side effects: state, batch and draws in, loss and new state out. Imports torch.
 
-Two passes. The first runs the step itself, with its real tensors, and notes every operator down to the backward pass and
-the update in place (`make_fx`, with real tensors so that nothing has to be built twice). The second takes the changes in
-place out (`torch.func.functionalize`) and decomposes what has no ONNX translation, on tensors without data.
+Two passes. The first runs the step itself, with its real tensors, and notes every operator, down to the backward pass
+and the update in place (`make_fx`, with real tensors so that nothing has to be built twice). The second takes the
+changes in place out (`torch.func.functionalize`) and decomposes what has no ONNX translation, on tensors without data.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import fx
 from torch.fx.experimental.proxy_tensor import make_fx
+from transformers import masking_utils
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.onnx.backward import aten, decompositions, decompositions_in_place
+from sslbench.bench.onnx.backward import aten, decompositions, view
 from sslbench.bench.onnx.draws import Draw, Draws
+from sslbench.bench.onnx.in_place import decompositions_in_place
 from sslbench.bench.onnx.step import ExportStep
 
 LOSS = "loss"
@@ -52,19 +56,30 @@ def capture(step: ExportStep, draws: list[Draw]) -> Captured:
     constants = _lift_constants(traced)
     tensors |= constants
     values = [tensor.detach() for tensor in tensors.values()]
-    with torch.no_grad():
-        functional = torch.func.functionalize(traced, remove="mutations")
-        module = make_fx(functional, tracing_mode="fake", decomposition_table=decompositions())(*values)
-    changed = _take_out_copies(module, list(tensors))
+    functional = torch.func.functionalize(traced, remove="mutations")
+    module = decomposed(functional, values, decompositions())
+    changed = _take_out_writes(module, list(tensors))
     stray = changed - set(state)
     if stray:
         raise MeasureError(f"the step changes a tensor that is no state of its network: {', '.join(sorted(stray))}")
     return _finished(module, tensors, names, constants)
 
 
-def _trace(
-    step: ExportStep, tensors: dict[str, torch.Tensor], draws: list[Draw]
-) -> tuple[fx.GraphModule, list[str]]:
+def decomposed(
+    function: Callable[..., Any], values: Sequence[torch.Tensor], table: Mapping[Any, Callable[..., Any]]
+) -> fx.GraphModule:
+    """A functional graph of a function, traced on tensors without data, without nodes that only pass a tensor on."""
+    with torch.no_grad():
+        module = make_fx(function, tracing_mode="fake", decomposition_table={**table, aten.view.default: view})(*values)
+    for node in list(module.graph.nodes):
+        if node.target in _COPIES:
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+def _trace(step: ExportStep, tensors: dict[str, torch.Tensor], draws: list[Draw]) -> tuple[fx.GraphModule, list[str]]:
     names = [LOSS, *(UPDATED + name for name in step.state())]
 
     def run(*_: torch.Tensor) -> list[torch.Tensor]:
@@ -73,7 +88,10 @@ def _trace(
         return [loss, *step.state().values()]
 
     try:
-        traced = make_fx(run, tracing_mode="real", decomposition_table=decompositions_in_place())(*tensors.values())
+        # Attention masks are otherwise left out where their values, which a graph does not know, allow it.
+        with mock.patch.object(masking_utils, "is_tracing", lambda *_: True):
+            make = make_fx(run, tracing_mode="real", decomposition_table=decompositions_in_place())
+            traced = make(*tensors.values())
     except RuntimeError as error:
         if "get value out of a tracing tensor" in str(error):
             operator = str(error).partition(" with ")[2].partition(" - ")[0]
@@ -107,8 +125,8 @@ def _lift_constants(module: fx.GraphModule) -> dict[str, torch.Tensor]:
     return found
 
 
-def _take_out_copies(module: fx.GraphModule, names: list[str]) -> set[str]:
-    """Remove nodes that only pass a tensor on, and the writes into inputs; the names of the inputs written into."""
+def _take_out_writes(module: fx.GraphModule, names: list[str]) -> set[str]:
+    """Remove the writes into inputs at the end of a functionalised graph; the names of those inputs."""
     holders = [node for node in module.graph.nodes if node.op == "placeholder"]
     name_of = dict(zip(holders, names, strict=True))
     written = set()
@@ -117,9 +135,7 @@ def _take_out_copies(module: fx.GraphModule, names: list[str]) -> set[str]:
             written.add(name_of.get(node.args[0], str(node.args[0])))
             node.replace_all_uses_with(node.args[1])
             module.graph.erase_node(node)
-        elif node.target in _COPIES:
-            node.replace_all_uses_with(node.args[0])
-            module.graph.erase_node(node)
+    module.recompile()
     return written
 
 

@@ -3,8 +3,8 @@
 Three kinds of draws make all of them: uniform in [0, 1), normal, and nothing else. A step that is run twice on the same
 draws has the same dropout, masks and noise, whichever runtime computes it. Imports torch.
 
-Known differences from torch's own generators: a whole number is floor(u * n), so that of more than 2**24 numbers not all
-are drawn; a permutation is the order of n uniform draws.
+Known differences from torch's own generators: a whole number is floor(u * n), so that of more than 2**24 numbers not
+all are drawn; a permutation is the order of n uniform draws.
 """
 
 from collections.abc import Callable

@@ -21,8 +21,9 @@ class Homes:
         self._first: dict[str, str] = {}
 
     def note(self, operator: Any) -> None:
-        """Remember where `operator` is being run."""
-        self._first.setdefault(str(operator), self._stack[-1] if self._stack else "the loss or the update")
+        """Remember where `operator` is being run, if it is in a module."""
+        if self._stack:
+            self._first.setdefault(str(operator), self._stack[-1])
 
     def of(self, operator: str) -> str:
         """The module that first ran an operator, or the forward operator of which it is the backward."""

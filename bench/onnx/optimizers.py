@@ -56,7 +56,7 @@ class TensorOptimizer(Optimizer):
 
 
 class TensorAdam(TensorOptimizer):
-    """Adam, and with decoupled weight decay AdamW (https://arxiv.org/abs/1711.05101, Algorithm 2), as torch has them."""
+    """torch's Adam, and with decoupled weight decay its AdamW (https://arxiv.org/abs/1711.05101, Algorithm 2)."""
 
     slots = ("exp_avg", "exp_avg_sq")
 

@@ -103,7 +103,7 @@ class ExportStep:
 
 def _check(recipe: Recipe) -> None:
     if recipe.stage != "train":
-        raise MeasureError(f"recipe {recipe.name} is an inference step: only --stage train can be exported for training")
+        raise MeasureError(f"recipe {recipe.name} is an inference step: a training step is exported with --stage train")
     if recipe.factory:
         raise MeasureError(f"{recipe.name}: a step of one's own shows no state that could be exported")
     if recipe.precision not in ("fp32", "tf32"):
@@ -129,4 +129,3 @@ def restore(step: ExportStep, state: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in step.state().items():
             tensor.copy_(state[name])
-

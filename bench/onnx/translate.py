@@ -4,10 +4,12 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from torch import fx
 from torch.export import ExportedProgram
 from torch.export.exported_program import ModuleCallEntry, ModuleCallSignature
 from torch.export.graph_signature import (
@@ -21,12 +23,15 @@ from torch.export.graph_signature import (
 from torch.utils import _pytree as pytree
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.onnx.capture import Captured
-from sslbench.bench.onnx.draws import UNIFORM, Draw
+from sslbench.bench.onnx.capture import Captured, decomposed
+from sslbench.bench.onnx.draws import NORMAL, UNIFORM, Draw
 from sslbench.bench.onnx.homes import Homes
 
 _MISSING = re.compile(r"OpOverload\(op='([^']+)', overload='([^']+)'\)")
-_RANDOM = {UNIFORM: ("RandomUniform", {"low": 0.0, "high": 1.0}), "normal": ("RandomNormal", {"mean": 0.0, "scale": 1.0})}
+_RANDOM = {
+    UNIFORM: ("RandomUniform", {"low": 0.0, "high": 1.0}),
+    NORMAL: ("RandomNormal", {"mean": 0.0, "scale": 1.0}),
+}
 _LARGE = 2**30
 """Bytes of constants above which a file has them beside it; a protobuf file ends at 2 GiB."""
 
@@ -39,13 +44,13 @@ def translate(captured: Captured, homes: Homes) -> onnx.ModelProto:
     Raises:
         MeasureError: an operator has no translation; names it and the module that uses it.
     """
-    program = _program(captured)
+    values = tuple(tensor.detach() for tensor in captured.tensors.values())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter, about itself
             exported = torch.onnx.export(
-                program,
-                tuple(captured.tensors.values()),
+                _Program.of(captured.module, values),
+                values,
                 dynamo=True,
                 optimize=False,
                 verbose=False,
@@ -91,28 +96,36 @@ def save(model: onnx.ModelProto, path: Path) -> None:
         raise MeasureError(f"the exported training step is no valid ONNX model: {error}") from error
 
 
-def _program(captured: Captured) -> ExportedProgram:
-    """The graph as `torch.onnx.export` takes it; `torch.export.export` would trace it once more for the same."""
-    graph = captured.module.graph
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    outputs = list(graph.output_node().args[0])  # type: ignore[arg-type]
-    signature = ExportGraphSignature(
-        [InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None) for node in inputs],
-        [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in outputs],  # type: ignore[union-attr]
-    )
-    arguments = (tuple(tensor.detach() for tensor in captured.tensors.values()), {})
-    call = ModuleCallSignature(
-        [], [], pytree.tree_structure(arguments), pytree.tree_structure(tuple(range(len(outputs))))
-    )
-    return ExportedProgram(
-        captured.module, graph, signature, {}, {}, [ModuleCallEntry("", call)], example_inputs=arguments
-    )
+class _Program(ExportedProgram):
+    """A graph that is functional already, as `torch.onnx.export` takes it.
+
+    `torch.export.export` would trace the graph once more for the same, and the decompositions of its programs twice.
+    """
+
+    @classmethod
+    def of(cls, module: fx.GraphModule, values: tuple[torch.Tensor, ...]) -> "_Program":
+        """The program of a module that is called on `values`."""
+        inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+        outputs: tuple[fx.Node, ...] = tuple(module.graph.output_node().args[0])  # type: ignore[arg-type]
+        signature = ExportGraphSignature(
+            [InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None) for node in inputs],
+            [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in outputs],
+        )
+        call = ModuleCallSignature([], [], pytree.tree_structure((values, {})), pytree.tree_structure(outputs))
+        return cls(module, module.graph, signature, {}, {}, [ModuleCallEntry("", call)], example_inputs=(values, {}))
+
+    def run_decompositions(self, decomp_table: Any = None, **_: Any) -> "_Program":
+        """The program in terms of what the exporter has no rule for in its table."""
+        values = self.example_inputs[0]
+        return _Program.of(decomposed(self.graph_module, values, decomp_table), values)
 
 
 def _cause(error: Exception, homes: Homes) -> str:
     found = _MISSING.search(_chain(error))
     if found is None:
-        return " ".join((str(error).partition("## Exception summary")[2].partition("(Refer to")[0] or str(error)).split())
+        return " ".join(
+            (str(error).partition("## Exception summary")[2].partition("(Refer to")[0] or str(error)).split()
+        )
     operator = f"{found[1]}.{found[2]}"
     return f"operator {operator} of {homes.of(operator)} has no ONNX translation"
 
