@@ -112,7 +112,7 @@ def block_length(values: Array) -> int:
     if spectrum <= 0:  # neighbours that balance each other
         return 1
     slope = 2 * (weighted * lags).sum()
-    length = float(2 * slope**2 / (4 / 3 * spectrum**2) * count) ** (1 / 3)
+    length = math.cbrt(2 * slope**2 / (4 / 3 * spectrum**2) * count)
     return max(1, math.ceil(min(length, 3 * math.sqrt(count), count / 3)))
 
 
