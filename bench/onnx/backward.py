@@ -67,18 +67,15 @@ def bicubic_backward(  # noqa: PLR0917 - the operator's own parameters
     scale_h: float | None = None,
     scale_w: float | None = None,
 ) -> torch.Tensor:
-    """Interpolation is a matrix product from either side, y = R x C^T; its gradient is R^T dy C."""
-    rows = _interpolation(dy, input_size[2], output_size[0], align_corners, scale_h)
-    columns = _interpolation(dy, input_size[3], output_size[1], align_corners, scale_w)
-    return rows.t() @ dy @ columns
+    """Interpolation is linear: the gradient is the product with what it makes of every pixel alone.
 
-
-def _interpolation(
-    like: torch.Tensor, before: int, after: int, align_corners: bool, scale: float | None
-) -> torch.Tensor:
-    """The matrix (after, before) of bicubic interpolation along one dimension: what it makes of unit vectors."""
-    units = torch.eye(before, dtype=like.dtype, device=like.device).view(1, before, before, 1)
-    return aten.upsample_bicubic2d(units, [after, 1], align_corners, scale, None).view(before, after).t()
+    Meant for the grids of position embeddings: the matrix has as many elements as both grids' product.
+    """
+    samples, channels, height, width = input_size
+    pixels = torch.eye(height * width, dtype=dy.dtype, device=dy.device).view(1, -1, height, width)
+    spread = aten.upsample_bicubic2d(pixels, output_size, align_corners, scale_h, scale_w)
+    flat = dy.reshape(samples * channels, -1) @ spread.reshape(height * width, -1).t()
+    return flat.reshape(samples, channels, height, width)
 
 
 def as_strided_scatter(

@@ -52,9 +52,16 @@ class TrainingSession:
         self._next_binding = self._bind(given, self._next, self._now)
 
     def step(self) -> float:
-        """One optimizer update; the loss before it. Returns when the device is done."""
-        self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
+        """One optimizer update; the loss before it. Returns when the device is done.
+
+        Raises:
+            MeasureError: ONNX Runtime cannot compute the step, for want of memory or of a kernel.
+        """
+        try:
+            self._session.run_with_iobinding(self._binding)
+            self._binding.synchronize_outputs()
+        except Exception as error:  # the runtime's exceptions share no public base class
+            raise MeasureError(f"ONNX Runtime failed in the training step: {' '.join(str(error).split())}") from error
         self._now, self._next = self._next, self._now
         self._binding, self._next_binding = self._next_binding, self._binding
         return float(self._loss.numpy())

@@ -123,9 +123,8 @@ class _Program(ExportedProgram):
 def _cause(error: Exception, homes: Homes) -> str:
     found = _MISSING.search(_chain(error))
     if found is None:
-        return " ".join(
-            (str(error).partition("## Exception summary")[2].partition("(Refer to")[0] or str(error)).split()
-        )
+        summary = str(error).partition("## Exception summary")[2].partition("(Refer to")[0]
+        return " ".join((summary or str(error)).split())
     operator = f"{found[1]}.{found[2]}"
     return f"operator {operator} of {homes.of(operator)} has no ONNX translation"
 

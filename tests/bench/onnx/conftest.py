@@ -134,6 +134,23 @@ CASES = {
 }
 
 
+QUICK = ("mlm", "simclr resnet", "simclr vit", "moco v2")
+"""Masked LM and contrastive training have to work; the others are tried in the slow tests."""
+
+
+def pytest_generate_tests(metafunc):
+    """A test of a `case` is run for each of them."""
+    if "case" in metafunc.fixturenames:
+        cases = [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES]
+        metafunc.parametrize("case", cases)
+
+
+@pytest.fixture
+def cases():
+    """Catalog recipe by case."""
+    return {case: recipe for case, (recipe, _, _) in CASES.items()}
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     threads = torch.get_num_threads()
