@@ -17,7 +17,7 @@ from sslbench.bench.measure.sweep import Result
 from sslbench.reports.measurement import measurement_view
 from sslbench.reports.words import NOT_KNOWN, plain
 
-_REDRAW_SECONDS = 0.5  # a redraw takes some milliseconds of a core that the step may want
+_REDRAW_SECONDS = 1.0  # a redraw takes 7 ms of a core that the step may want
 _AROUND = 7  # lines of the screen that are not rows
 _SYMBOLS: dict[str | int, tuple[str, str]] = {
     "waits": ("·", "dim"),
@@ -64,7 +64,7 @@ class SweepTable:
         self._draw()
 
     def progress(self, phase: str, done: int, total: int | None) -> None:
-        """Shown at once for a new phase, else twice a second."""
+        """Shown at once for a new phase, else once a second."""
         changed = phase != self._phase[0]
         self._phase = (phase, done, total or 0)
         if changed or time.monotonic() - self._drawn >= _REDRAW_SECONDS:

@@ -10,6 +10,8 @@ import time
 import psutil
 import pytest
 
+from sslbench.bench.record import load_records
+
 MAIN = [sys.executable, "-P", "-c", "from sslbench.bench.cli import main; main()"]
 
 STEP = """
@@ -59,6 +61,11 @@ def test_the_record_is_printed_and_written(folder):
         (["my_step.py:build", "--steps", "0"], "--steps: at least 1, got 0"),
         (["my_other_step.py:build"], "my_other_step.py: no such file"),
         (["bert-mini-mlm", "--batch-size", "0"], "batch_size"),
+        (["bert-mini-mlm", "--batch-size", "8,big"], "'big' is not a valid integer"),
+        (["my_step.py:build", "--resume"], "--resume goes with -o"),
+        (["my_step.py:build", "--resume", "-o", "my_step.py"], "my_step.py: is not JSON"),
+        (["my_step.py:build", "--batch-size", "1,2", "--memory-snapshot", "s"], "--memory-snapshot goes with one"),
+        (["--matrix", "my_step.py"], "my_step.py: is not TOML"),
     ],
 )
 def test_bad_input_is_one_line(folder, arguments, message):
@@ -69,27 +76,82 @@ def test_bad_input_is_one_line(folder, arguments, message):
     assert message in done.stderr
 
 
-def test_ctrl_c_leaves_no_worker_and_no_file(folder):
+def interrupted(folder, *arguments, begun):
+    """Sends Ctrl-C as soon as `begun` says so: exit code, what was printed, and the workers that ran then."""
     # Where the tests themselves run in the background, Ctrl-C is ignored, and a child inherits that.
     heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     with subprocess.Popen(
-        [*MAIN[:-1], heeding + MAIN[-1], "profile", "my_step.py:build", "--set", "seconds=600", "-o", "r.json"],
+        [*MAIN[:-1], heeding + MAIN[-1], "profile", "my_step.py:build", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        while not (folder / "started").exists():
+        while not begun():
             assert process.poll() is None
             time.sleep(0.05)
         workers = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGINT)
         output, errors = process.communicate()
-    assert process.returncode == 2
+    return process.returncode, output, errors, workers
+
+
+def test_ctrl_c_leaves_no_worker_and_no_file(folder):
+    code, output, errors, workers = interrupted(
+        folder, "--set", "seconds=600", "-o", "r.json", begun=(folder / "started").exists
+    )
+    assert code == 2
     assert output == ""
     assert errors.strip() == "sslbench: interrupted"
     assert workers
     assert not any(worker.is_running() for worker in workers)
     assert {path.name for path in folder.iterdir()} <= {"my_step.py", "started", "__pycache__"}
+
+
+def test_a_sweep_that_is_interrupted_keeps_its_records_and_is_resumed(folder):
+    asked = ["--backend", "torch-cpu", "--warmup", "2", "--steps", "1", "-o", "r.jsonl"]
+
+    def second_runs():
+        if not (folder / "r.jsonl").exists():
+            (folder / "started").unlink(missing_ok=True)
+        return (folder / "r.jsonl").exists() and (folder / "started").exists()
+
+    code, output, errors, workers = interrupted(folder, "--set", "seconds=0,600", *asked, begun=second_runs)
+    assert code == 2
+    assert "my_step:build" in output  # what was measured is told
+    assert errors.splitlines()[-1] == (
+        "sslbench: interrupted: 1 of 2; r.jsonl has 1: the same command with --resume measures the rest"
+    )
+    assert not any(worker.is_running() for worker in workers)
+    (before,) = load_records(folder / "r.jsonl")
+    done = run("my_step.py:build", "--set", "seconds=0,0.001", *asked, "--resume")
+    assert (done.returncode, load_records(folder / "r.jsonl")[0]) == (0, before)
+    assert [record.recipe.options for record in load_records(folder / "r.jsonl")] == [
+        {"seconds": 0},
+        {"seconds": 0.001},
+    ]
+    first, second, last = done.stderr.splitlines()
+    assert first == "r.jsonl: has 1 of 2 already"
+    assert second.startswith("[2/2] seconds 0.001: ")
+    assert last == "records: r.jsonl"
+
+
+def test_what_runs_out_of_memory_is_a_record_and_exit_code_1(folder):
+    done = run("my_step.py:build", "--backend", "torch-cpu", "--memory-limit", "20MiB", "-o", "r.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("sslbench: the worker held ")
+    (record,) = load_records(folder / "r.json")
+    assert record.failure.kind == "out-of-memory"
+    assert record.command[1:] == ["my_step.py:build", "--backend", "torch-cpu", "--memory-limit", str(20 * 2**20)]
+
+
+def test_a_sweep_goes_on_after_what_cannot_run(folder):
+    done = run("my_step.py:build", "--backend", "onnx-cpu,torch-cpu", "--steps", "1", "--warmup", "2", "--format=json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["backend"] == "torch-cpu"
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("[1/2] onnx-cpu: could not run")
+    assert lines[1].startswith("[2/2] torch-cpu: ")
+    assert lines[2].startswith("sslbench: onnx-cpu: onnx-cpu ")
 
 
 def test_the_command_imports_no_torch():
