@@ -30,15 +30,15 @@ class Replay:
         if self.machine.device.kind == "cpu":
             return peak_bytes(self.sizes, self.events), None
         try:
-            allocator = replay(self.sizes, self.events, self.limit_bytes, expandable=self.expandable)
+            allocator = replay(self.sizes, self.events, max(0, self.limit_bytes), expandable=self.expandable)
         except OutOfDeviceMemoryError:
             allocator = replay(self.sizes, self.events, expandable=self.expandable)
         return allocator.peak_allocated_bytes + self.workspace, allocator.peak_reserved_bytes + self.workspace
 
     @property
     def limit_bytes(self) -> int:
-        """What the storages may take of the machine's memory, by the central estimate."""
-        return max(0, capacity_bytes(self.machine) - overhead_bytes(self.machine, trains=self.trains) - self.workspace)
+        """What the storages may take of the machine's memory, by the central estimate; negative where there is none."""
+        return capacity_bytes(self.machine) - overhead_bytes(self.machine, trains=self.trains) - self.workspace
 
     def runs_within(self, limit_bytes: float) -> bool:
         """Whether the step runs if its storages may take this much."""

@@ -52,6 +52,11 @@ def test_verdicts_far_from_the_border(trace, memory_gib, verdict):
     assert predict_memory(trace, machine).verdict == verdict
 
 
+def test_a_machine_with_less_than_a_process_takes_leaves_no_doubt(cpu_trace):
+    prediction = predict_memory(cpu_trace, find_machine("laptop-16gb", memory_bytes=2**20))
+    assert (prediction.verdict, prediction.probability_fits) == ("does-not-fit", 0)
+
+
 def test_the_border_is_tight(trace):
     needed = predict_memory(trace, find_machine("rtx-4090")).memory.required_bytes
     prediction = predict_memory(trace, find_machine("rtx-4090", memory_bytes=int(needed / 0.985) + 1))
