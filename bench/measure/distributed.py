@@ -31,7 +31,8 @@ from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter, ToldError
 from sslbench.bench.record import FailureKind
 
-_SILENCE_SECONDS = 30.0  # signs of life come every second; torch is imported in less
+_START_SECONDS = 60.0  # torchrun's processes have to find each other first
+_SILENCE_SECONDS = 30.0  # signs of life come every second
 _SHUTDOWN_SECONDS = "5"
 
 
@@ -98,8 +99,8 @@ class _Ranks:
     def __init__(self, count: int, reporter: Reporter) -> None:
         self._reporter = reporter
         self._ours, self._theirs = socket.socketpair()
-        self._heard = dict.fromkeys(range(count), float("inf"))
-        """`time.monotonic()` of each rank's last sign of life; not before its first."""
+        self._heard = dict.fromkeys(range(count), time.monotonic() + _START_SECONDS)
+        """`time.monotonic()` of each rank's last sign of life, or when its first is due."""
         self._failure: dict[str, Any] | None = None
         self.outcome: Outcome | None = None
 
