@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sslbench.bench.record import Record
-from sslbench.reports.measurement import MeasurementView, ScalingView
+from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.phases import PhaseBar
+from sslbench.reports.ranks import ScalingView
 from sslbench.reports.sweep import Sweep, SweepRow, sweeps
 from sslbench.reports.terminal import facts, grid, heading, show, warning_lines
 from sslbench.reports.words import NOT_KNOWN

@@ -7,6 +7,7 @@ from sslbench.bench.record import Record
 from sslbench.reports.beside import ComparisonRow, own_rows, predicted_words
 from sslbench.reports.memory import MemoryBar, memory_bar
 from sslbench.reports.phases import PhaseBar, phase_bar
+from sslbench.reports.ranks import ScalingView, scaling_view
 from sslbench.reports.samples import DotPlot, dot_plot, middle_half
 from sslbench.reports.state import state_rows
 from sslbench.reports.units import (
@@ -38,15 +39,6 @@ _KINDS = {
     "timed-out": "timed out",
     "raised": "raised an error",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ScalingView:
-    """A step on several devices."""
-
-    summary: str
-    ranks: tuple[tuple[str, str, str, str], ...]
-    """Rank, device, step time, memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +127,7 @@ def measurement_view(record: Record) -> MeasurementView:
         predicted=predicted_words(record),
         beside=own_rows(record),
         phases=phase_bar(record.phases),
-        scaling=_scaling(record),
+        scaling=scaling_view(record.scaling),
         state=state_rows(record.state),
         snapshot=plain(record.snapshot or ""),
         plot=dot_plot(record.time.samples_seconds),
@@ -201,12 +193,12 @@ def _memory(record: Record) -> tuple[str, str]:
 
 def _memory_rows(record: Record) -> Iterator[tuple[str, str]]:
     """Every measured figure of memory beside the headline's."""
-    memory = record.memory
+    memory, on_cpu = record.memory, record.machine.device.kind == "cpu"
     for label, size in (
         ("tensors (allocated)", memory.peak_allocated_bytes),
         ("reserved by the allocator", memory.peak_reserved_bytes),
-        ("process before the step" if record.backend.endswith("cpu") else "outside it", memory.fixed_overhead_bytes),
-        ("unique to the process (USS)", memory.unique_bytes),
+        ("process before the step" if on_cpu else "outside the allocator", memory.fixed_overhead_bytes),
+        ("unique to the process (USS)" if on_cpu else "host memory of the process (USS)", memory.unique_bytes),
         ("whole device", memory.device_used_bytes),
     ):
         if size is not None:
@@ -240,20 +232,3 @@ def _loader(record: Record) -> str:
     workers = f"{data.workers:,} worker{'' if data.workers == 1 else 's'}" if data.workers else "no worker of its own"
     other = "model" if data.limit == "loader" else "loader"
     return f"{rate} with {workers}: the {data.limit} is the limit, not the {other}"
-
-
-def _scaling(record: Record) -> ScalingView | None:
-    scaling = record.scaling
-    if scaling is None:
-        return None
-    parts = [f"{scaling.devices:,} devices, {scaling.strategy} over {plain(scaling.communication, LABEL_LENGTH)}"]
-    if scaling.efficiency is not None:
-        parts.append(f"efficiency {format_share(scaling.efficiency)}")
-    if scaling.single_step_seconds is not None:
-        parts.append(f"one device takes {format_seconds(scaling.single_step_seconds)}")
-    ranks = []
-    for rank in scaling.ranks:
-        held = next((size for size in (rank.peak_allocated_bytes, rank.resident_bytes) if size is not None), None)
-        memory = NOT_KNOWN if held is None else format_bytes(held)
-        ranks.append((str(rank.rank), plain(rank.device, LABEL_LENGTH), format_seconds(rank.step_seconds), memory))
-    return ScalingView("; ".join(parts), tuple(ranks))
