@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 from torch import fx
+from torch.fx import traceback
 from torch.fx.experimental.proxy_tensor import make_fx
 from transformers import masking_utils
 
@@ -69,7 +70,7 @@ def decomposed(
     function: Callable[..., Any], values: Sequence[torch.Tensor], table: Mapping[Any, Callable[..., Any]]
 ) -> fx.GraphModule:
     """A functional graph of a function, traced on tensors without data, without nodes that only pass a tensor on."""
-    with torch.no_grad():
+    with torch.no_grad(), traceback.preserve_node_meta():  # which has the operator that a node was decomposed from
         module = make_fx(function, tracing_mode="fake", decomposition_table={**table, aten.view.default: view})(*values)
     for node in list(module.graph.nodes):
         if node.target in _COPIES:
@@ -160,7 +161,7 @@ def _finished(
     graph.eliminate_dead_code()
     used = {}
     for holder, (name, tensor) in zip([n for n in graph.nodes if n.op == "placeholder"], tensors.items(), strict=True):
-        if holder.users:
+        if holder.users or UPDATED + name in outputs:
             used[name] = tensor
         else:
             graph.erase_node(holder)

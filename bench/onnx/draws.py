@@ -32,7 +32,7 @@ class Draw:
     values: torch.Tensor
 
 
-class Draws(TorchDispatchMode):
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own is untyped
     """Inside, random operators take `given` draws in their order, or fresh ones, which are kept in `used`.
 
     Raises:
@@ -40,7 +40,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self, homes: Homes, given: list[Draw] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.used: list[Draw] = []
         self._given = given
         self._homes = homes

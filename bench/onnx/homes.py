@@ -16,7 +16,9 @@ class Homes:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._names = {id(part): f"{name or 'the network'} ({type(part).__name__})" for name, part in _named(network)}
+        self._names = {
+            id(part): f"{name or 'the network'} ({type(part).__name__})" for name, part in network.named_modules()
+        }
         self._stack: list[str] = []
         self._first: dict[str, str] = {}
 
@@ -55,7 +57,3 @@ class Homes:
             for handle in handles:
                 handle.remove()
             self._stack.clear()
-
-
-def _named(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    yield from network.named_modules()

@@ -38,7 +38,7 @@ class TensorOptimizer(Optimizer):
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # a closure's loss is not asked for
         """Update every parameter that has a gradient."""
         del closure
         self.begin()

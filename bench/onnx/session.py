@@ -138,7 +138,7 @@ def _open(model: Path, provider: str, threads: int) -> onnxruntime.InferenceSess
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:  # by itself it leaves a damaged file open
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise MeasureError(f"{path}: cannot be read: export the training step again ({error})") from error

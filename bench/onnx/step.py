@@ -1,7 +1,9 @@
 """The training step of a recipe, with all of its state in named tensors. Imports torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -55,12 +57,20 @@ class ExportStep:
     def state(self) -> dict[str, torch.Tensor]:
         """The tensors that a step may change, as they are now: parameters, buffers and the optimizer's."""
         names = {id(tensor): name for name, tensor in self.network.named_parameters()}
-        tensors = {f"parameter.{name}": tensor for name, tensor in self.network.named_parameters()}
+        tensors: dict[str, torch.Tensor] = {
+            f"parameter.{name}": tensor for name, tensor in self.network.named_parameters()
+        }
         tensors |= {f"buffer.{name}": tensor for name, tensor in self.network.named_buffers()}
         for parameter in self._optimizer.parameters():
             slots = self._optimizer.state[parameter]
             tensors |= {f"optimizer.{names[id(parameter)]}.{slot}": tensor for slot, tensor in slots.items()}
         return {**tensors, "optimizer.count": self._optimizer.count}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Bring the step to another state."""
+        with torch.no_grad():
+            for name, tensor in self.state().items():
+                tensor.copy_(torch.from_numpy(state[name]))
 
     def run(self, draws: Draws) -> torch.Tensor:
         """One step on the given draws, or fresh ones; the loss.
@@ -117,15 +127,3 @@ def _check(recipe: Recipe) -> None:
 def _check_weights(recipe: Recipe, weights: str) -> None:
     if weights != "fp32":
         raise MeasureError(f"recipe {recipe.name}: training is exported with weights in fp32 only, not {weights}")
-
-
-def numbers(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies of tensors, which later steps do not change."""
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
-
-
-def restore(step: ExportStep, state: dict[str, torch.Tensor]) -> None:
-    """Bring a step back to an earlier state."""
-    with torch.no_grad():
-        for name, tensor in step.state().items():
-            tensor.copy_(state[name])

@@ -17,7 +17,7 @@ from sslbench.bench.onnx.capture import LOSS, UPDATED, Captured, capture
 from sslbench.bench.onnx.draws import Draw
 from sslbench.bench.onnx.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, STATE_FILE, Manifest
 from sslbench.bench.onnx.session import TrainingSession
-from sslbench.bench.onnx.step import ExportStep, numbers, restore
+from sslbench.bench.onnx.step import ExportStep
 from sslbench.bench.onnx.translate import save, translate, with_own_draws
 from sslbench.bench.onnx.verify import Arrays, Reached, check_steps, nudged
 from sslbench.bench.recipe import Recipe
@@ -36,7 +36,7 @@ def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> None:
     Args:
         recipe: a training step of the catalog, in fp32.
         folder: is made if there is none.
-        steps: how many are compared with torch, each against all steps before it.
+        steps: how many are compared with torch, at least 1.
 
     Raises:
         MeasureError: the step cannot be exported (names the operator and its module), or computes something else than
@@ -56,15 +56,16 @@ def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> None:
 
 def _export(recipe: Recipe, folder: Path, steps: int) -> None:
     step = ExportStep(recipe)
-    start = numbers(step.state())
+    start = _arrays(step.state())
     inputs = _arrays(step.inputs())
     expected, draws = _torch_steps(step, steps)
-    nudge = _nudged_steps(step, start, draws)
+    random = np.random.default_rng(_SEED)
+    step.restore({name: nudged(array, random) for name, array in start.items()})
+    nudge, _ = _torch_steps(step, steps, draws)
     captured = capture(step, draws[0])
     model = translate(captured, step.homes)
     manifest = _manifest(recipe, captured)
-    used = [*manifest.fixed, *manifest.updated]
-    state = {name: array for name, array in _arrays(start).items() if name in used}
+    state = {name: start[name] for name in (*manifest.fixed, *manifest.updated)}
     del step
     _check(model, manifest, folder, state=state, inputs=inputs, draws=draws, expected=expected, nudge=nudge)
     save(with_own_draws(model, draws[0]), folder / MODEL_FILE)
@@ -73,20 +74,16 @@ def _export(recipe: Recipe, folder: Path, steps: int) -> None:
     manifest.write(folder)
 
 
-def _torch_steps(step: ExportStep, steps: int) -> tuple[list[Reached], list[list[Draw]]]:
+def _torch_steps(
+    step: ExportStep, steps: int, given: list[list[Draw]] | None = None
+) -> tuple[list[Reached], list[list[Draw]]]:
+    """What torch reaches after each step, and the draws of each: the given ones, or fresh ones."""
     reached, draws = [], []
-    for _ in range(steps):
-        loss, used = step.run_checked()
+    for index in range(steps):
+        loss, used = step.run_checked(None if given is None else given[index])
         reached.append(Reached(loss, _arrays(step.state())))
         draws.append(used)
     return reached, draws
-
-
-def _nudged_steps(step: ExportStep, start: dict[str, torch.Tensor], draws: list[list[Draw]]) -> list[Reached]:
-    """The same steps from a start of which every number was changed in its last bit."""
-    random = np.random.default_rng(_SEED)
-    restore(step, {name: torch.from_numpy(nudged(tensor.numpy(), random)) for name, tensor in start.items()})
-    return [Reached(step.run_checked(used)[0], _arrays(step.state())) for used in draws]
 
 
 def _check(
@@ -138,7 +135,6 @@ def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 def _publish(scratch: Path, folder: Path) -> None:
     """Move the files into place, the manifest last: where it lies, the others are whole."""
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    (folder / f"{MODEL_FILE}.data").unlink(missing_ok=True)
     for path in sorted(scratch.iterdir(), key=lambda path: path.name == MANIFEST_FILE):
         path.replace(folder / path.name)
-    if not (folder / f"{MODEL_FILE}.data").exists():
-        return

@@ -28,7 +28,7 @@ from sslbench.bench.onnx.draws import NORMAL, UNIFORM, Draw
 from sslbench.bench.onnx.homes import Homes
 
 _MISSING = re.compile(r"OpOverload\(op='([^']+)', overload='([^']+)'\)")
-_RANDOM = {
+_RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
     UNIFORM: ("RandomUniform", {"low": 0.0, "high": 1.0}),
     NORMAL: ("RandomNormal", {"mean": 0.0, "scale": 1.0}),
 }
@@ -45,11 +45,12 @@ def translate(captured: Captured, homes: Homes) -> onnx.ModelProto:
         MeasureError: an operator has no translation; names it and the module that uses it.
     """
     values = tuple(tensor.detach() for tensor in captured.tensors.values())
+    program = _Program.of(captured.module, values)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter, about itself
             exported = torch.onnx.export(
-                _Program.of(captured.module, values),
+                program,
                 values,
                 dynamo=True,
                 optimize=False,
@@ -58,7 +59,7 @@ def translate(captured: Captured, homes: Homes) -> onnx.ModelProto:
                 output_names=captured.outputs,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise MeasureError(f"cannot be exported for training: {_cause(error, homes)}") from error
+        raise MeasureError(f"cannot be exported for training: {_cause(error, program, homes)}") from error
     assert exported is not None  # noqa: S101 - only the old exporter returns None
     model = exported.model_proto
     _freeze_constants(model.graph, captured)
@@ -102,6 +103,9 @@ class _Program(ExportedProgram):
     `torch.export.export` would trace the graph once more for the same, and the decompositions of its programs twice.
     """
 
+    decomposed: fx.GraphModule | None = None
+    """What the exporter translates, once it has asked for it."""
+
     @classmethod
     def of(cls, module: fx.GraphModule, values: tuple[torch.Tensor, ...]) -> "_Program":
         """The program of a module that is called on `values`."""
@@ -117,16 +121,26 @@ class _Program(ExportedProgram):
     def run_decompositions(self, decomp_table: Any = None, **_: Any) -> "_Program":
         """The program in terms of what the exporter has no rule for in its table."""
         values = self.example_inputs[0]
-        return _Program.of(decomposed(self.graph_module, values, decomp_table), values)
+        self.decomposed = decomposed(self.graph_module, values, decomp_table)
+        return _Program.of(self.decomposed, values)
 
 
-def _cause(error: Exception, homes: Homes) -> str:
+def _cause(error: Exception, program: _Program, homes: Homes) -> str:
     found = _MISSING.search(_chain(error))
     if found is None:
         summary = str(error).partition("## Exception summary")[2].partition("(Refer to")[0]
         return " ".join((summary or str(error)).split())
     operator = f"{found[1]}.{found[2]}"
-    return f"operator {operator} of {homes.of(operator)} has no ONNX translation"
+    origin = _origin(program, operator)
+    part = "" if origin == operator else f", a part of {origin},"
+    return f"operator {operator}{part} of {homes.of(origin)} has no ONNX translation"
+
+
+def _origin(program: _Program, operator: str) -> str:
+    """The operator that an operator was decomposed from, or itself."""
+    nodes = program.decomposed.graph.nodes if program.decomposed is not None else ()
+    origins = [str(node.meta.get("original_aten") or operator) for node in nodes if str(node.target) == operator]
+    return origins[0] if origins else operator
 
 
 def _chain(error: BaseException | None) -> str:
