@@ -142,6 +142,11 @@ def _named(recipe: Recipe, action: Callable[[], _Result]) -> _Result:
 
 def _arguments(recipe: Recipe, objective: ModuleType) -> tuple[Callable[[torch.device], Setup], dict[str, Any]]:
     """The objective's setup, which waits for its device, and its own keywords, checked."""
+    if recipe.precision == "int8":
+        raise RecipeError(
+            f"recipe {recipe.name}: precision int8 is for inference in ONNX Runtime alone: "
+            "sslbench profile --stage infer --backend onnx-cpu"
+        )
     own = dict(inspect.signature(objective.train).parameters) | dict(inspect.signature(objective.inference).parameters)
     del own["setup"]
     _check_sizes(recipe, own)

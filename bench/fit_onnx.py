@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import MachineError, RecipeError
+from sslbench.bench.onnx.cache import ModelCache, model_folder
 from sslbench.bench.predict.onnx_explain import explain_onnx
 from sslbench.bench.predict.onnx_memory import predict_onnx_memory, predict_onnx_time
 from sslbench.bench.predict.prediction import work_of
@@ -23,7 +24,7 @@ _UNKNOWN = {
 
 
 def fit_onnx(
-    recipe: Recipe, machines: Sequence[Machine], *, command: list[str], explained: bool = False
+    recipe: Recipe, machines: Sequence[Machine], *, command: list[str], explained: bool = False, keep: bool = True
 ) -> list[Record]:
     """Predict a recipe's inference step in ONNX Runtime on each machine's processor.
 
@@ -32,16 +33,17 @@ def fit_onnx(
         machines: where.
         command: the sslbench arguments that ask this, for the records.
         explained: whether the records say what they rest on.
+        keep: whether the exported model is kept, and taken if it is there.
 
     Raises:
         MachineError: a machine computes on a GPU.
-        RecipeError: the recipe trains, or is a factory.
+        RecipeError: the recipe trains, is a factory, or computes in int8 or bf16.
         TraceError: the module cannot be exported.
     """
     check(recipe, machines)
     from sslbench.bench.trace.onnx_graph import recipe_graph  # noqa: PLC0415 - imports torch
 
-    graph = recipe_graph(recipe)
+    graph = recipe_graph(recipe, ModelCache(model_folder() if keep else None))
     return [predict_graph(recipe, machine, graph, command, explained=explained) for machine in machines]
 
 
@@ -59,6 +61,11 @@ def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
         raise RecipeError(
             f"recipe {recipe.name}: --backend onnx-cpu predicts inference only: add --stage infer, "
             "or leave --backend away to train with PyTorch"
+        )
+    if recipe.precision in ("bf16", "int8"):
+        raise RecipeError(
+            f"recipe {recipe.name}: --backend onnx-cpu predicts fp32 and fp16, not {recipe.precision}"
+            + (": measure it with `sslbench profile`" if recipe.precision == "int8" else "")
         )
     for machine in machines:
         if machine.device.kind != "cpu":
@@ -90,12 +97,4 @@ def predict_graph(
         probability_fits=predicted.probability_fits,
         explain=explain_onnx(trace, machine) if explained else None,
         unknown=_UNKNOWN,
-        warnings=_warnings(recipe, graph),
     )
-
-
-def _warnings(recipe: Recipe, graph: OnnxGraph) -> list[str]:
-    halves = {"float16", "bfloat16"} & {value.dtype for value in graph.values.values()}
-    if recipe.precision in ("fp16", "bf16") and not halves:
-        return [f"the exported graph computes in fp32: autocast to {recipe.precision} is no part of it"]
-    return []

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sslbench.bench.errors import RecipeError
 
 Stage = Literal["train", "infer"]
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 Attention = Literal["sdpa", "eager"]
 Option = bool | int | float | str
 _OPTION_TYPES = ("bool", "int", "float", "str")
@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     image_size: Size | None = None
     """Height and width in pixels, for images."""
     precision: Precision = "fp32"
+    """Type that the step computes in; `int8` for inference in ONNX Runtime alone."""
     optimizer: str = "adamw"
     attention: Attention = "sdpa"
     activation_checkpointing: bool = False

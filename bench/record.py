@@ -6,7 +6,8 @@ Record files hold one record, a JSON array of records, or one record a line.
 
 # Format history; a reader accepts every version up to its own.
 # sslbench.record/1 (0.1.0): first version. Later: `explain`, `data`, `utilization`, `phases`, `predicted`, `state`,
-# `scaling`, `snapshot`, `failure`, some fields of memory and time; null or empty in older records.
+# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, some fields of memory and time; null or empty
+# in older records.
 
 import json
 from collections.abc import Sequence
@@ -17,14 +18,28 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import PydanticSerializationError
 
 from sslbench.bench.errors import RecordError
-from sslbench.bench.recipe import Recipe, first_problem
+from sslbench.bench.recipe import Option, Recipe, first_problem
 from sslbench.hardware_profiles.schema import Machine
 
 SCHEMA: Literal["sslbench.record/1"] = "sslbench.record/1"
 _SCHEMA_FAMILY, _, _SCHEMA_VERSION = SCHEMA.partition("/")
 
 Verdict = Literal["fits", "tight", "does-not-fit", "spills"]
-Backend = Literal["torch-cuda", "torch-cpu", "torch-mps", "torch-xpu", "onnx-cpu", "onnx-cuda"]
+Backend = Literal[
+    "torch-cuda",
+    "torch-cpu",
+    "torch-mps",
+    "torch-xpu",
+    "onnx-cpu",
+    "onnx-cuda",
+    "onnx-tensorrt",
+    "onnx-openvino",
+    "onnx-coreml",
+    "onnx-directml",
+    "onnx-migraphx",
+    "onnx-rocm",
+    "onnx-qnn",
+]
 Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
 Bound = Literal["compute", "bandwidth", "launch"]
 PhaseName = Literal["data", "forward", "backward", "optimizer", "other"]
@@ -214,6 +229,17 @@ class Scaling(_Part):
     """That over the step on all devices: 1 where communication costs nothing."""
 
 
+class TakingTurns(_Part):
+    """Backends that were measured at the same time: their steps were timed turn by turn."""
+
+    run: str
+    """The same in the records of all of them, and in no other."""
+    backends: list[Backend]
+    """Those that ran, in the order of their first turns."""
+    steps: list[int]
+    """Timed steps of each turn of this one."""
+
+
 class Energy(_Part):
     """Energy of one step."""
 
@@ -362,6 +388,15 @@ class Record(BaseModel):
     """Measurements: on several devices."""
     snapshot: str | None = None
     """Measurements: file of torch's memory snapshot (https://docs.pytorch.org/memory_viz), where one was asked for."""
+    onnx: dict[str, Option] | None = None
+    """Measurements in ONNX Runtime: every option of the session, `opset`, and whether the batch is `dynamic_batch`."""
+    model_bytes: int | None = None
+    """Measurements in ONNX Runtime: size of the exported model with its weights."""
+    output_error: float | None = None
+    """Measurements in ONNX Runtime: largest difference of the outputs from torch's in fp32, as a share of their largest
+    value."""
+    turns: TakingTurns | None = None
+    """Measurements: beside other backends in one run."""
     failure: Failure | None = None
     """Measurements: why there are no numbers."""
     verdict: Verdict | None = None

@@ -40,7 +40,7 @@ _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
 )
 @click.option("--cuda", metavar="VERSION", help="CUDA of the PyTorch there, where it is older than 11.7.")
 @click.option("--display", is_flag=True, help="A desktop runs on that GPU.")
-@click.option("--no-cache", is_flag=True, help="Trace the step again, and keep no trace.")
+@click.option("--no-cache", is_flag=True, help="Trace or export the step again, and keep nothing.")
 @click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
 @output_options
 def command(
@@ -67,7 +67,7 @@ def command(
     if backend == "onnx-cpu":
         from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports numpy, which a kept trace does not need
 
-        records = fit_onnx(recipe, found, command=arguments, explained=params["explained"])
+        records = fit_onnx(recipe, found, command=arguments, explained=params["explained"], keep=not no_cache)
     else:
         cache = TraceCache(None if no_cache else cache_folder())
         records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])

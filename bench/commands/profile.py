@@ -11,7 +11,7 @@ from rich.console import Console
 from sslbench.bench.commands.configurations import plan_of
 from sslbench.bench.commands.options import output_options, recipe_lists
 from sslbench.bench.commands.output import emit
-from sslbench.bench.commands.profile_options import budget_of, profile_options, source_of
+from sslbench.bench.commands.profile_options import budget_of, onnx_of, profile_options, source_of
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.commands.sweep_table import SweepTable
 from sslbench.bench.commands.sweep_words import counts, why
@@ -52,10 +52,13 @@ def command(ctx: click.Context, /, *, format_: str, output: Path | None, **param
         source=source_of(params),
         memory_limit_bytes=params["memory_limit"],
         snapshot=params["memory_snapshot"],
+        onnx=onnx_of(params),
     )
     plan = plan_of(ctx)
     if settings.snapshot is not None and len(plan) > 1:
         raise click.UsageError("--memory-snapshot goes with one configuration: each would overwrite it")
+    if settings.onnx and not any(one.backend.startswith("onnx") for one in plan):
+        raise click.UsageError("--onnx goes with a backend of ONNX Runtime, such as --backend onnx-cpu")
     file, done = _file(output, plan, params["resume"])
     results = {number: Result(record=record) for number, record in done.items()}
     problem = _run(plan, settings, results, file)

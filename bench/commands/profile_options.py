@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from sslbench.bench.commands.lists import CommaList
-from sslbench.bench.commands.options import Decorator, memory_size
+from sslbench.bench.commands.options import Decorator, memory_size, parse_value
 from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.plan import STRATEGIES
+from sslbench.bench.onnx.settings import check_settings
+from sslbench.bench.recipe import Option
 from sslbench.kernels.data.source import Source
 
 _WORKERS = 2
@@ -74,6 +76,12 @@ _OPTIONS: tuple[Decorator, ...] = (
         metavar="FILE",
         help="Write CUDA's allocations there, for docs.pytorch.org/memory_viz.",
     ),
+    click.option(
+        "--onnx",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="How ONNX Runtime runs it, as graph=basic or threads=4; repeat for more.",
+    ),
     click.option("--images", type=_existing(folder=True), metavar="DIR", help="Measure on these images, too."),
     click.option(
         "--text",
@@ -112,6 +120,22 @@ def budget_of(params: dict[str, Any]) -> Budget:
         MeasureError: a value is out of range; names the option.
     """
     return Budget(**{key: params[key] for key in ("steps", "warmup", "tolerance", "max_seconds", "timeout")})
+
+
+def onnx_of(params: dict[str, Any]) -> dict[str, Option]:
+    """Options of ONNX Runtime.
+
+    Raises:
+        MeasureError: a key or a value does not exist.
+    """
+    settings: dict[str, Option] = {}
+    for text in params["onnx"]:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--onnx: {text!r} is not KEY=VALUE, as in graph=basic")
+        settings[key.strip()] = parse_value(value.strip())
+    check_settings(settings)
+    return settings
 
 
 def source_of(params: dict[str, Any]) -> Source | None:

@@ -5,12 +5,16 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 from sslbench.bench.record import Backend
 from sslbench.hardware_profiles.here import nvidia_card
 
-MEASURED: tuple[Backend, ...] = ("torch-cuda", "torch-cpu", "torch-mps", "torch-xpu", "onnx-cuda", "onnx-cpu")
-"""Backends that can be measured; a record may also predict for others."""
+MEASURED: tuple[Backend, ...] = get_args(Backend)
+"""Backends that can be measured."""
+
+_HOST = ("torch-cpu", "onnx-cpu", "onnx-openvino")
+_NVIDIA = ("torch-cuda", "onnx-cuda", "onnx-tensorrt")
 
 _AMD_DRIVER = Path("/dev/kfd")
 _GRAPHICS = Path("/dev/dri")
@@ -31,6 +35,16 @@ def default_backend() -> Backend:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "torch-mps"
     return "torch-cpu"
+
+
+def on_processor(backend: str) -> bool:
+    """Whether the processor computes the step, in memory that resident sizes show."""
+    return backend in _HOST
+
+
+def on_nvidia(backend: str) -> bool:
+    """Whether an NVIDIA GPU computes it, unless PyTorch's `cuda` is AMD's."""
+    return backend in _NVIDIA
 
 
 def has_rocm() -> bool:

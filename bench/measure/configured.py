@@ -1,13 +1,16 @@
 """Measures one configuration of a sweep. Imports no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sslbench.bench.measure.attempt import attempt
+from sslbench.bench.measure.attempt import attempting
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import Progress
 from sslbench.bench.measure.plan import Configuration
+from sslbench.bench.measure.waiting import Turns, at_once
+from sslbench.bench.recipe import Option
 from sslbench.bench.record import Record
 from sslbench.kernels.data.source import Source
 
@@ -20,6 +23,8 @@ class Settings:
     source: Source | None = None
     memory_limit_bytes: int | None = None
     snapshot: Path | None = None
+    onnx: Mapping[str, Option] = field(default_factory=dict)
+    """Options of ONNX Runtime, for its backends."""
     predict: bool = True
     """Whether records get the prediction for their step."""
 
@@ -34,13 +39,17 @@ class Watcher(Protocol):
         """Something that its record may not hold."""
 
 
-def measure_configuration(one: Configuration, settings: Settings, progress: Progress) -> Record:
+def measuring_configuration(
+    one: Configuration, settings: Settings, progress: Progress, *, in_turns: bool = False
+) -> Turns[Record]:
     """Measure it at its recipe's batch; the record has `failure` where the step did not run.
+
+    With `in_turns` it yields where its worker waits for its turn.
 
     Raises:
         SSLBenchError: it cannot be run here at all.
     """
-    return attempt(
+    record = yield from attempting(
         one.recipe,
         backend=one.backend,
         budget=settings.budget,
@@ -51,5 +60,12 @@ def measure_configuration(one: Configuration, settings: Settings, progress: Prog
         strategy=one.strategy,
         memory_limit_bytes=settings.memory_limit_bytes,
         snapshot=settings.snapshot,
+        onnx=settings.onnx if one.backend.startswith("onnx") else None,
         predict=settings.predict,
+        in_turns=in_turns,
     )
+    return record
+
+
+measure_configuration = at_once(measuring_configuration)
+"""The same for one configuration by itself; returns its record."""

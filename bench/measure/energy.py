@@ -20,7 +20,10 @@ SHORTEST_SPAN_SECONDS = {"nvml": 1.0, "rapl": 0.01}
 _NO_COUNTER = {
     "mps": "Apple shows the GPU's energy to root alone (sudo powermetrics)",
     "xpu": "no energy counter of Intel's GPUs is read",
-    "cuda": "NVML does not show this GPU, and no other energy counter of a GPU is read",
+    **dict.fromkeys(
+        ("cuda", "tensorrt", "coreml", "directml", "migraphx", "rocm", "qnn"),
+        "NVML does not show this device, and no other energy counter of one is read",
+    ),
 }
 
 

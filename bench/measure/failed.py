@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import WorkerError
+from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Backend, Energy, Failure, Memory, Record, Time, Work
 from sslbench.hardware_profiles.cpu import describe_cpu
@@ -36,7 +37,7 @@ def failed_record(error: WorkerError, *, recipe: Recipe, backend: Backend, comma
         backend: where.
         command: the sslbench arguments that make the record again.
     """
-    machine = describe_cpu() if backend.endswith("-cpu") else describe_here()
+    machine = describe_cpu() if on_processor(backend) else describe_here()
     reason = f"the step did not run: {error.kind} in phase {error.phase!r}"
     parts = {
         "memory": Memory(capacity_bytes=int(machine.device.memory_bytes.value)),

@@ -13,7 +13,7 @@ import psutil
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.measure.backends import has_rocm, torch_has
+from sslbench.bench.measure.backends import has_rocm, on_nvidia, on_processor, torch_has
 from sslbench.bench.record import Backend
 
 
@@ -102,9 +102,9 @@ def gpu_of(backend: Backend) -> tuple[Gpu | None, str]:
     Raises:
         MeasureError: see `first_visible_gpu`.
     """
-    if backend.endswith("-cpu"):
+    if on_processor(backend):
         return None, "no GPU took part"
-    if not backend.endswith("-cuda") or (backend == "torch-cuda" and has_rocm()):
+    if not on_nvidia(backend) or (backend == "torch-cuda" and has_rocm()):
         return None, "NVML shows NVIDIA's GPUs alone"
     if backend == "torch-cuda" and torch_has("cuda"):
         try:

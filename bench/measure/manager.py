@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -16,12 +16,14 @@ from sslbench.bench.measure.failed import FailedMeasurementError, failed_record
 from sslbench.bench.measure.gpu import gpu_of
 from sslbench.bench.measure.messages import Outcome, Spec, Task
 from sslbench.bench.measure.predicted import with_prediction, without_prediction
-from sslbench.bench.measure.process import run_worker
+from sslbench.bench.measure.process import worker_in_turns
 from sslbench.bench.measure.recording import make_record, with_data
 from sslbench.bench.measure.sampler import PeakSampler, process_resident_bytes
 from sslbench.bench.measure.scaling import check_devices, with_scaling
 from sslbench.bench.measure.state import StateWatch
-from sslbench.bench.recipe import Recipe
+from sslbench.bench.measure.waiting import Turns, at_once
+from sslbench.bench.onnx.settings import check_settings
+from sslbench.bench.recipe import Option, Recipe
 from sslbench.bench.record import Backend, Record
 from sslbench.kernels.data.source import Source
 
@@ -31,7 +33,7 @@ Progress = Callable[[str, int, int | None], None]
 _GPU_INTERVAL_SECONDS = 0.02  # an NVML query takes milliseconds; what the allocator reserved stays
 
 
-def measure(
+def measuring(
     recipe: Recipe,
     *,
     backend: Backend,
@@ -41,10 +43,12 @@ def measure(
     memory_limit_bytes: int | None = None,
     devices: int = 1,
     strategy: str = "ddp",
+    onnx: Mapping[str, Option] | None = None,
     command: Sequence[str],
     progress: Progress | None = None,
     predict: bool = True,
-) -> Record:
+    in_turns: bool = False,
+) -> Turns[Record]:
     """Run the recipe's step in a worker process and record time, memory and energy.
 
     Args:
@@ -56,9 +60,11 @@ def measure(
         memory_limit_bytes: most that the worker may hold, of the GPU's memory or else of the machine's.
         devices: how many GPUs, or processes on the processor, take a step together; each has the recipe's batch.
         strategy: `ddp` or `fsdp`, for several devices.
+        onnx: how ONNX Runtime runs the step, see docs/onnx.md; for its backends.
         command: the sslbench arguments that make the record again.
         progress: told how far it is.
         predict: whether the record gets the prediction for the same step, made when the measurement is done.
+        in_turns: whether the steps are timed in turns with other workers: yields where this one waits.
 
     Raises:
         MeasureError: the backend is not available, or an option goes with another one.
@@ -66,6 +72,7 @@ def measure(
     """
     budget = budget or Budget()
     _check(recipe, backend)
+    _check_onnx(onnx or {}, backend)
     _check_source(source, backend)
     _check_snapshot(snapshot, backend)
     _check_memory_limit(memory_limit_bytes, backend)
@@ -74,7 +81,7 @@ def measure(
     gpu, why_none = gpu_of(backend)
     read = process_resident_bytes if gpu is None else gpu.worker_bytes
     sampler = PeakSampler(read) if gpu is None else PeakSampler(read, _GPU_INTERVAL_SECONDS)
-    watch = StateWatch(gpu, sampler, why_none)
+    watch = StateWatch(gpu, sampler, why_none, alone=not in_turns)
     spec = partial(
         Spec,
         backend=backend,
@@ -89,11 +96,13 @@ def measure(
         memory_limit_bytes=memory_limit_bytes,
         devices=devices,
         strategy=strategy,
+        in_turns=in_turns,
+        onnx=dict(onnx or {}),
     )
     try:
         with _folder(backend, devices) as folder:
-            specs = [spec(task=task, folder=folder) for task in _tasks(backend, devices)]
-            outcome = _run(specs, watch, budget.timeout, progress)
+            specs = [spec(task=task, folder=folder) for task in _tasks(recipe, backend, devices)]
+            outcome = yield from _run(specs, watch, budget.timeout, progress)
     except WorkerError as error:
         failed = failed_record(error, recipe=recipe, backend=backend, command=command)
         raise FailedMeasurementError(error, watch.added_to(failed, Outcome())) from error
@@ -113,13 +122,29 @@ def measure(
     return with_prediction(record, devices=devices, memory_limit_bytes=memory_limit_bytes, progress=progress)
 
 
+measure = at_once(measuring)
+"""The same for one measurement by itself; returns its record."""
+
+
 def _check(recipe: Recipe, backend: Backend) -> None:
     if backend not in MEASURED:
         raise MeasureError(f"backend {backend!r} cannot be measured: name one of {', '.join(MEASURED)}")
     if backend.startswith("onnx") and recipe.compile:
         raise MeasureError(f"--compile: {backend} has a compiler of its own: use a torch backend")
+    if recipe.precision == "int8" and not (backend.startswith("onnx") and recipe.stage == "infer"):
+        raise MeasureError("--precision int8: only inference in ONNX Runtime has it: --stage infer --backend onnx-cpu")
+    if backend.startswith("onnx") and recipe.precision == "bf16":
+        raise MeasureError(
+            f"--precision bf16: {backend} computes in fp32, fp16 or int8 (on NVIDIA's GPUs in tf32, too)"
+        )
     if backend.startswith("onnx") and recipe.stage != "infer":
         raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
+
+
+def _check_onnx(settings: Mapping[str, Option], backend: Backend) -> None:
+    if settings and not backend.startswith("onnx"):
+        raise MeasureError(f"--onnx: {backend} is not ONNX Runtime: name a backend such as onnx-cpu")
+    check_settings(settings)
 
 
 def _check_source(source: Source | None, backend: Backend) -> None:
@@ -164,13 +189,15 @@ def _folder(backend: Backend, devices: int) -> Iterator[str]:
         yield path
 
 
-def _tasks(backend: Backend, devices: int) -> tuple[Task, ...]:
+def _tasks(recipe: Recipe, backend: Backend, devices: int) -> tuple[Task, ...]:
     if devices > 1:
         return ("distributed",)
-    return ("onnx-export", "onnx-run") if backend.startswith("onnx") else ("torch",)
+    if not backend.startswith("onnx"):
+        return ("torch",)
+    return ("onnx-train-export", "onnx-train-run") if recipe.stage == "train" else ("onnx-export", "onnx-run")
 
 
-def _run(specs: Sequence[Spec], watch: StateWatch, timeout: float, progress: Progress | None) -> Outcome:
+def _run(specs: Sequence[Spec], watch: StateWatch, timeout: float, progress: Progress | None) -> Turns[Outcome]:
     """One worker after the other, each fresh; the outcome of the last."""
     deadline = time.monotonic() + timeout
     phase = "start"
@@ -187,7 +214,7 @@ def _run(specs: Sequence[Spec], watch: StateWatch, timeout: float, progress: Pro
     outcome = Outcome()
     try:
         for spec in specs:
-            outcome = run_worker(spec, deadline=deadline, on_phase=on_phase, on_step=on_step)
+            outcome = yield from worker_in_turns(spec, deadline=deadline, on_phase=on_phase, on_step=on_step)
     finally:
         watch.stop()
     return outcome

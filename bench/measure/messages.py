@@ -8,6 +8,13 @@ The worker's events, one JSON object a line:
 - `{"event": "result", "outcome": {...}}`: the last line of a worker that succeeded; see `Outcome`.
 - `{"event": "error", "kind": "ValueError", "message": "...", "place": "a.py:12"}`: the last line of one that failed.
 
+A worker that takes turns with others (`Spec.in_turns`) is told after its warm-up when to run. It says
+
+- `{"event": "turn", "steps": 12, "enough": false, "spent": false}`: it waits; its last turn timed so many steps (0: it
+  is warm), whether they are precise enough in all, and whether its seconds are spent,
+
+and the answer is a line on its standard input: `run` for one more turn, `end` to go on with the memory pass.
+
 Standard library only: the worker that times ONNX Runtime holds nothing that it does not need.
 """
 
@@ -31,7 +38,9 @@ Phase = Literal[
 ]
 TIMED_PHASE: Phase = "timed steps"
 MEMORY_PHASE: Phase = "memory pass"
-Task = Literal["torch", "onnx-export", "onnx-run", "predict", "distributed"]
+RUN, END = b"run\n", b"end\n"
+"""Answers to a worker that waits for its turn."""
+Task = Literal["torch", "onnx-export", "onnx-run", "onnx-train-export", "onnx-train-run", "predict", "distributed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,10 @@ class Spec:
     """Most that the worker may hold: GPU memory through torch's allocator, else resident memory."""
     snapshot: str = ""
     """File for torch's memory snapshot; empty: none."""
+    onnx: dict[str, Any] = field(default_factory=dict)
+    """Options of ONNX Runtime, see `sslbench.bench.onnx.settings`."""
+    in_turns: bool = False
+    """Whether steps are timed in turns with other workers."""
     folder: str = ""
     """Where the exported model, its inputs and its outputs are."""
     gpu_uuid: str = ""
@@ -76,6 +89,8 @@ class Outcome:
     """What a worker measured. Bytes, seconds, joules; None where `unknown` says why."""
 
     samples_seconds: list[float] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    """Timed steps of each turn, where workers took turns."""
     warmup_steps: int = 0
     recipe: dict[str, Any] = field(default_factory=dict)
     """The recipe as it ran, with the sizes that a factory has as defaults; empty where it ran as it was."""
@@ -101,6 +116,12 @@ class Outcome:
     """Share of all cores that other programs kept busy during the timed steps."""
     joules_per_step: float | None = None
     energy_source: str | None = None
+    onnx: dict[str, Any] = field(default_factory=dict)
+    """How ONNX Runtime ran the step: every option, as the record has it."""
+    model_bytes: int | None = None
+    """Size of the exported model with its weights."""
+    output_error: float | None = None
+    """Largest difference of its outputs from torch's in fp32, as a share of the largest value."""
     items: int | None = None
     """Files, or stretches of text, of real input."""
     loader_samples_per_second: float | None = None

@@ -10,6 +10,7 @@ from sslbench.bench.fit import TraceSource, predict_on, with_defaults
 from sslbench.bench.fit_onnx import check, predict_graph
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
+from sslbench.bench.onnx.cache import ModelCache, model_folder
 from sslbench.bench.predict.peak import main_dtype
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
@@ -44,5 +45,5 @@ def _onnx(recipe: Recipe, machine: Machine) -> tuple[Record, Trace]:
     check(recipe, [machine])
     from sslbench.bench.trace.onnx_graph import recipe_graph  # noqa: PLC0415 - imports torch
 
-    graph = recipe_graph(recipe)
+    graph = recipe_graph(recipe, ModelCache(model_folder()))
     return predict_graph(recipe, machine, graph, []), trace_of(graph, plan(graph), recipe.batch_size)

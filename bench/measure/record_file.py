@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from sslbench.bench.environment import describe_environment
@@ -101,6 +102,7 @@ def is_of(record: Record, configuration: Configuration) -> bool:
         auto
         and record.backend == configuration.backend
         and all(_value(record.command, option) == _value(command, option) for option in _SAME)
+        and _values(record.command, "--onnx") == _values(command, "--onnx")
         and _same_recipe(record, configuration)
     )
 
@@ -117,6 +119,10 @@ def _same_recipe(record: Record, configuration: Configuration) -> bool:
 def _names(command: Sequence[str], size: str) -> bool:
     option = f"--{size.replace('_', '-')}"
     return any(word == option or word.startswith(f"{size}=") for word in command)
+
+
+def _values(command: Sequence[str], option: str) -> set[str]:
+    return {value for word, value in pairwise(command) if word == option}
 
 
 def _value(command: Sequence[str], option: str) -> str | None:

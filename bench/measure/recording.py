@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sslbench.bench.environment import describe_environment
+from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
 from sslbench.bench.recipe import Recipe
@@ -40,7 +41,7 @@ def make_record(
         command: the sslbench arguments that make the record again.
     """
     machine = describe_cpu() if gpu is None else describe_here()
-    if gpu is None and not backend.endswith("-cpu"):
+    if gpu is None and not on_processor(backend):
         memory = _accelerator_memory(outcome)
     elif gpu is None:
         memory = _cpu_memory(outcome, sampled_bytes, int(machine.device.memory_bytes.value))
@@ -58,6 +59,9 @@ def make_record(
         time=_time(outcome, recipe),
         energy=Energy(joules_per_step=outcome.joules_per_step, source=outcome.energy_source),
         phases=[PhaseMeasured(**phase) for phase in outcome.phases],
+        onnx=outcome.onnx or None,
+        model_bytes=outcome.model_bytes,
+        output_error=outcome.output_error,
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
         warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu, sampled_bytes)],
     )

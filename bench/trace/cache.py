@@ -7,6 +7,7 @@ code. The folder may be deleted at any time.
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,12 @@ class TraceCache:
             return None
         facts = {
             "recipe": recipe.model_dump(exclude=set(_WORDS)),
-            "config": _config_digest(recipe),
+            "config": config_digest(recipe),
             "target": target,
             "capability": capability,
             "threads": _threads() if target == "cpu" else None,
             "versions": {name: _version(name) for name in LIBRARIES},
-            "code": _code_stamps(),
+            "code": code_stamps(_CODE),
         }
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{key}.json"
@@ -86,7 +87,7 @@ def _threads() -> list[Any]:
     return [os.cpu_count(), *(os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))]
 
 
-def _config_digest(recipe: Recipe) -> str:
+def config_digest(recipe: Recipe) -> str:
     """Digest of the config.json of a model that is a folder, or in the local cache of the Hugging Face hub."""
     path = config_file(recipe.model) if recipe.model else None
     return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
@@ -99,10 +100,10 @@ def _version(name: str) -> str:
         return ""
 
 
-def _code_stamps() -> list[Any]:
-    """Size and time of change of our own files that make a trace."""
+def code_stamps(places: Sequence[str]) -> list[Any]:
+    """Size and time of change of our own files in some places: folders, or Python files."""
     files = [
-        path for place in _CODE for path in ([_ROOT / place] if place.endswith(".py") else _ROOT.glob(f"{place}/**/*"))
+        path for place in places for path in ([_ROOT / place] if place.endswith(".py") else _ROOT.glob(f"{place}/**/*"))
     ]
     return sorted(
         (str(path.relative_to(_ROOT)), path.stat().st_size, path.stat().st_mtime_ns)

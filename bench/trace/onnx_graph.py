@@ -6,12 +6,7 @@ the order of execution. Shapes come from the runtime's own inference, which know
 loaded once more with every value as an output. Imports torch.
 """
 
-import io
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,12 +14,11 @@ from typing import Any
 import onnx
 import onnxruntime  # type: ignore[import-untyped]  # ships no types
 import psutil
-import torch
 
-from sslbench.bench.build import inference_module
 from sslbench.bench.errors import MeasureError, TraceError
-from sslbench.bench.measure.onnx_backend import MODEL_FILE
-from sslbench.bench.measure.onnx_export import export
+from sslbench.bench.onnx.cache import ModelCache
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, load_arrays, read_exported
+from sslbench.bench.onnx.models import exported_model
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.onnx_values import Node, OnnxGraph, Value
 from sslbench.bench.trace.recipes import trace_recipe
@@ -36,8 +30,6 @@ the runtime's, and the pages of the files."""
 _OPTIMISED_FILE, _EVERY_VALUE_FILE = "optimised.onnx", "every-value.onnx"
 _INLINE_BYTES = 1024
 _ERRORS_ONLY = 3
-_TRACEBACK = "Original traceback:"
-"""What follows it in the exporter's message is a page long."""
 _PACKING = "session.disable_prepacking"
 _WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
 _WEIGHTS_FROM = "session.optimized_model_external_initializers_min_size_in_bytes"
@@ -52,31 +44,25 @@ _SIZES = {
 """Element type and bytes an element, by ONNX Runtime's name."""
 
 
-def recipe_graph(recipe: Recipe) -> OnnxGraph:
+def recipe_graph(recipe: Recipe, cache: ModelCache) -> OnnxGraph:
     """The optimised inference graph of a catalog recipe, with random weights.
+
+    Args:
+        recipe: what is run.
+        cache: where exported models are kept.
 
     Raises:
         RecipeError: the step cannot be built, or is a factory's.
         TraceError: the module cannot be exported (names the operator), the runtime lacks a kernel, or this host has too
             little memory for the weights.
     """
-    with tempfile.TemporaryDirectory(prefix="sslbench-") as name, _quiet():
+    with tempfile.TemporaryDirectory(prefix="sslbench-") as name:
         folder = Path(name)
-        _check_room(recipe)
-        module, inputs = inference_module(recipe, torch.device("cpu"))
-        parameters = sum(parameter.numel() for parameter in module.parameters())
         try:
-            export(module, inputs, folder)
+            model = exported_model(recipe, cache, folder, before_export=lambda: _check_room(recipe))
         except MeasureError as error:
-            cause = str(error).partition(_TRACEBACK)[0].rstrip()
-            raise TraceError(f"recipe {recipe.name}: {cause}{_hint(recipe, cause)}") from error
-        del module
-        return load_graph(folder, parameters)
-
-
-def _hint(recipe: Recipe, cause: str) -> str:
-    """BEiT's and Swin's fused attention has other strides under torch.export than when it runs."""
-    return ": try --attention eager" if recipe.attention == "sdpa" and "Cannot view" in cause else ""
+            raise TraceError(f"recipe {recipe.name}: {error}") from error
+        return load_graph(model, folder)
 
 
 def _check_room(recipe: Recipe) -> None:
@@ -92,30 +78,24 @@ def _check_room(recipe: Recipe) -> None:
         )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's remarks about its own passes and deprecations are no part of the answer."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+def load_graph(model_folder: Path, folder: Path) -> OnnxGraph:
+    """The optimised graph of an exported model, at the batch that lies beside it.
 
-
-def load_graph(folder: Path, parameters: int = 0) -> OnnxGraph:
-    """The optimised graph of the model in a folder (`MODEL_FILE`); files are left beside it.
+    Args:
+        model_folder: holds the model, see `sslbench.bench.onnx.exported`.
+        folder: where the runtime writes what it makes of it.
 
     Raises:
         TraceError: ONNX Runtime cannot load the model, or a shape is not fixed.
     """
+    exported = read_exported(model_folder)
     options = _options()
+    if exported.batch:
+        options.add_free_dimension_override_by_name(exported.batch, len(load_arrays(model_folder / INPUTS_FILE)[0]))
     options.optimized_model_filepath = str(folder / _OPTIMISED_FILE)
     options.add_session_config_entry(_WEIGHTS_FILE, f"{_OPTIMISED_FILE}.data")
     options.add_session_config_entry(_WEIGHTS_FROM, str(_INLINE_BYTES))
-    _session(folder / MODEL_FILE, options)
+    _session(model_folder / MODEL_FILE, options)
     model = onnx.load(str(folder / _OPTIMISED_FILE), load_external_data=False)
     values = _weights(model) | _results(model, folder)
     return OnnxGraph(
@@ -124,7 +104,7 @@ def load_graph(folder: Path, parameters: int = 0) -> OnnxGraph:
         inputs=tuple(value.name for value in model.graph.input),
         outputs=tuple(value.name for value in model.graph.output),
         weights=tuple(weight.name for weight in model.graph.initializer),
-        parameters=parameters,
+        parameters=exported.parameters,
     )
 
 

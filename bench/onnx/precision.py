@@ -1,0 +1,80 @@
+"""An exported fp32 model in another precision. Imports no torch.
+
+fp16 is ONNX Runtime's own converter: weights and operators in half precision, inputs and outputs as they were, and
+operators that have no half-precision form in fp32 between casts. int8 is its dynamic quantisation: weights of matrix
+products and embeddings in 8 bits, each matrix with one scale, activations quantised by their range while the step runs.
+"""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]  # ships no types
+from onnxruntime.transformers.float16 import convert_float_to_float16  # type: ignore[import-untyped]
+
+from sslbench.bench.errors import MeasureError
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, WEIGHTS_FILE, Exported, model_bytes
+
+CONVERTED = ("fp16", "int8")
+"""Precisions that are made from the fp32 model."""
+_QUANTISED = ("MatMul", "Gemm", "Gather", "Attention", "LSTM")
+"""Not Conv: ONNX Runtime's integer convolution on the processor is slower than that in fp32."""
+_LARGEST_MESSAGE = 2**31 - 1
+"""Bytes of a protobuf message; onnx infers shapes in one."""
+
+
+def convert(source: Path, exported: Exported, folder: Path, precision: str) -> None:
+    """Write the model of one folder into another, empty one, in fp16 or int8; inputs and expected outputs stay.
+
+    Args:
+        source: folder of the fp32 model.
+        exported: its description.
+        folder: where.
+        precision: `fp16` or `int8`.
+
+    Raises:
+        MeasureError: the model cannot be converted.
+    """
+    for name in (INPUTS_FILE, OUTPUTS_FILE):
+        shutil.copyfile(source / name, folder / name)
+    is_small = model_bytes(source) < _LARGEST_MESSAGE
+    try:
+        with _quiet():
+            (_to_int8 if precision == "int8" else _to_fp16)(source / MODEL_FILE, folder / MODEL_FILE, is_small)
+        onnx.checker.check_model(folder / MODEL_FILE)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())[:400]
+        raise MeasureError(f"the exported model cannot be converted to {precision}: {text}") from error
+    exported.write(folder)
+
+
+def _to_fp16(source: Path, target: Path, is_small: bool) -> None:
+    half = convert_float_to_float16(onnx.load(source), keep_io_types=True, disable_shape_infer=not is_small)
+    onnx.save_model(half, target, save_as_external_data=True, location=WEIGHTS_FILE)
+
+
+def _to_int8(source: Path, target: Path, _is_small: bool) -> None:
+    quantize_dynamic(
+        onnx.load(source),  # by its path it would write beside the source
+        target,
+        op_types_to_quantize=list(_QUANTISED),
+        weight_type=QuantType.QInt8,
+        use_external_data_format=True,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Both tell of every constant that is clipped, and of steps that they advise and that are taken here anyway."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
