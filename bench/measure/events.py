@@ -30,6 +30,18 @@ class StepEvent(_Event):
     total: int | None
 
 
+class TurnEvent(_Event):
+    """A worker waits for its turn."""
+
+    event: Literal["turn"]
+    steps: int
+    """Timed in its last turn; 0: it is warm, and has had none."""
+    enough: bool
+    """Whether its median is known well enough."""
+    spent: bool
+    """Whether it has no seconds left."""
+
+
 class ResultEvent(_Event):
     """The last line of a worker that succeeded."""
 
@@ -52,7 +64,7 @@ class ErrorEvent(_Event):
     """What that process ended with, where it told nothing itself."""
 
 
-Event = PhaseEvent | StepEvent | ResultEvent | ErrorEvent
+Event = PhaseEvent | StepEvent | TurnEvent | ResultEvent | ErrorEvent
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 

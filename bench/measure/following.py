@@ -61,6 +61,10 @@ class Follower:
             elif self._heard:  # before, a start-up hook of Python may have printed
                 raise self.failure("crashed", self._no_event(line))
 
+    def extend(self, seconds: float) -> None:
+        """Put off the deadline by what the worker spent waiting for its turn."""
+        self._deadline += seconds
+
     def failure(self, kind: str, message: str) -> WorkerError:
         """What went wrong, with how far the worker had come."""
         return WorkerError(message, kind=kind, phase=self.phase, steps_done=self.done)

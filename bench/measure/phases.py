@@ -12,6 +12,7 @@ from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import page_faults, unique_bytes
 from sslbench.bench.measure.steady import Precision, half_width
 from sslbench.bench.measure.timing import Clock, OnStep, Step, time_steps, warm_up, warm_up_until_steady
+from sslbench.bench.measure.turns import time_in_turns
 
 _WARMUP_SHARE = 0.25  # of the budget, at most
 _MEMORY_PASS_SECONDS = 0.25  # room for many of the parent's samples
@@ -28,8 +29,19 @@ def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outc
     clock.wait()
     reporter.step(1, total)
     until = time.monotonic() + spec.max_seconds
-    warmup = 1 + _warm_up(step, clock, spec, outcome, lambda done: reporter.step(1 + done, total))
-    outcome.warmup_steps = warmup
+    outcome.warmup_steps = 1 + _warm_up(step, clock, spec, outcome, lambda done: reporter.step(1 + done, total))
+    if spec.in_turns:
+        left_seconds = until - time.monotonic()
+        time_in_turns(step, clock, spec, reporter, outcome, left_seconds=left_seconds)
+    else:
+        _time(step, clock, spec, reporter, outcome, until=until)
+    if spec.steps is None:
+        outcome.warnings += _imprecise(outcome.samples_seconds, spec.tolerance)
+
+
+def _time(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome, *, until: float) -> None:
+    """Time the steps without a break."""
+    warmup = outcome.warmup_steps
     reporter.phase("timed steps")
     energy, contention = EnergyMeter(spec.backend, spec.gpu_uuid), Contention()
     precision = Precision(clock.finished_seconds, tolerance=spec.tolerance, until=until)
@@ -48,8 +60,6 @@ def measure_steps(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outc
         outcome.unknown["energy.joules_per_step"] = reading.reason
     else:
         outcome.joules_per_step = reading.joules / len(outcome.samples_seconds)
-    if spec.steps is None:
-        outcome.warnings += _imprecise(outcome.samples_seconds, spec.tolerance)
 
 
 def _warm_up(step: Step, clock: Clock, spec: Spec, outcome: Outcome, on_step: OnStep) -> int:

@@ -4,35 +4,40 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure import guardian
-from sslbench.bench.measure.events import ErrorEvent, PhaseEvent, StepEvent
+from sslbench.bench.measure.events import ErrorEvent, PhaseEvent, StepEvent, TurnEvent
 from sslbench.bench.measure.following import Follower
 from sslbench.bench.measure.host_memory import HostMemory
 from sslbench.bench.measure.log import Log
 from sslbench.bench.measure.memory_limit import MemoryWatch
-from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.messages import END, RUN, Outcome, Spec
+from sslbench.bench.measure.waiting import Turns, at_once
 
 _ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
 _BEFORE_BUILD = ("start", "import")
 
 
-def run_worker(
+def worker_in_turns(
     spec: Spec,
     *,
     deadline: float,
     on_phase: Callable[[str, int], None],
     on_step: Callable[[int, int | None], None],
-) -> Outcome:
-    """Run a worker to its end. It and all it started are gone when this returns or raises.
+) -> Turns[Outcome]:
+    """Run a worker to its end. It and all it started are gone when this returns, raises or is closed.
+
+    Where the worker waits for its turn (`Spec.in_turns`), its `TurnEvent` is yielded; what is sent back says whether it
+    has one.
 
     Args:
         spec: what it shall do.
-        deadline: `time.monotonic()` at which it is killed.
+        deadline: `time.monotonic()` at which it is killed, later by what it waited for its turns.
         on_phase: told each phase's name and the worker's process id.
         on_step: told how many warm-up and timed steps are done, and how many are expected.
 
@@ -52,6 +57,11 @@ def run_worker(
             elif isinstance(event, StepEvent):
                 follower.done = event.done
                 on_step(event.done, event.total)
+            elif isinstance(event, TurnEvent):
+                waits_since = time.monotonic()
+                runs = yield event
+                follower.extend(time.monotonic() - waits_since)
+                _send(process, RUN if runs else END)
             elif isinstance(event, ErrorEvent):
                 if event.kind == MeasureError.__name__ and follower.phase in _BEFORE_BUILD:
                     raise MeasureError(event.message)
@@ -59,6 +69,10 @@ def run_worker(
             else:
                 return event.outcome
         raise follower.end_without_result()
+
+
+run_worker = at_once(worker_in_turns)
+"""The same for a worker that takes no turns; returns its outcome."""
 
 
 def worker_environment(spec: Spec) -> dict[str, str]:
@@ -89,6 +103,8 @@ def _started(spec: Spec, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
         with _guarded(process.pid, mark, spec.folder):
             try:
                 _send(process, spec.to_line().encode())
+                if not spec.in_turns:
+                    _close(process)
                 yield process
             finally:
                 guardian.end_worker(process.pid, mark)
@@ -125,13 +141,19 @@ def _python(
 
 def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:
     assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-    with suppress(BrokenPipeError), process.stdin as orders:  # a worker that died at once is told by its exit status
-        orders.write(line)
+    with suppress(BrokenPipeError):  # a worker that died is told by its exit status
+        process.stdin.write(line)
+        process.stdin.flush()
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    with suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdin is not None  # noqa: S101 - a pipe was asked for
     process.kill()
     process.wait()
-    with suppress(BrokenPipeError):
-        process.stdin.close()
+    _close(process)

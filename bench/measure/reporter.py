@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from sslbench.bench.measure.messages import Outcome, Phase
+from sslbench.bench.measure.messages import RUN, Outcome, Phase
 
 _STEP_EVENTS_PER_SECOND = 20
 
@@ -34,11 +34,24 @@ class ToldError(Exception):
         self.event = event
 
 
-class Reporter:
-    """Writes events to the parent."""
+class Orders(Protocol):
+    """Where the parent answers."""
 
-    def __init__(self, channel: Channel) -> None:
+    def readline(self) -> bytes:
+        """The next line; empty where the parent is gone."""
+
+
+class Reporter:
+    """Writes events to the parent, and waits where it asks for a turn.
+
+    Args:
+        channel: takes the events.
+        orders: has the answers, for a worker that takes turns.
+    """
+
+    def __init__(self, channel: Channel, orders: Orders | None = None) -> None:
         self._channel = channel
+        self._orders = orders
         self._next_step_event = 0.0
 
     def phase(self, name: Phase) -> None:
@@ -51,6 +64,12 @@ class Reporter:
         if now >= self._next_step_event or done == total:
             self._next_step_event = now + 1 / _STEP_EVENTS_PER_SECOND
             self._write({"event": "step", "done": done, "total": total})
+
+    def turn(self, steps: int, *, enough: bool, spent: bool) -> bool:
+        """Wait for the next turn; False where there is none. See `messages`."""
+        assert self._orders is not None  # noqa: S101 - only workers have turns, and they have orders
+        self._write({"event": "turn", "steps": steps, "enough": enough, "spent": spent})
+        return self._orders.readline() == RUN
 
     def result(self, outcome: Outcome) -> None:
         """The work is done."""

@@ -40,15 +40,16 @@ class StateWatch:
         gpu: the GPU that the worker uses, None for other devices.
         sampler: of the worker's memory, run during the memory pass.
         why_no_gpu: why there is none.
+        alone: whether no other worker runs in between.
     """
 
-    def __init__(self, gpu: Gpu | None, sampler: PeakSampler, why_no_gpu: str = "") -> None:
+    def __init__(self, gpu: Gpu | None, sampler: PeakSampler, why_no_gpu: str = "", *, alone: bool = True) -> None:
         self._gpu, self._sampler, self._why_no_gpu = gpu, sampler, why_no_gpu
         self._group = ControlGroup()
         self._load = host.load_average()
         self._before = None if gpu is None else GpuLook(gpu, since=time.time() - _RECENTLY_SECONDS)
         self._after: GpuLook | None = None
-        self._power = _power_meter(gpu)
+        self._power = _power_meter(gpu) if alone else None  # it would integrate the turns of others, too
         self._phase = ""
         self._began = self._began_epoch = 0.0
         self._timed_seconds = 0.0

@@ -1,22 +1,27 @@
 """Measures the configurations of a plan one after the other; what fails is an outcome, and the next one runs.
 
+Those that differ in their backend alone are measured together, in turns.
+
 Imports no torch.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.measure.auto_batch import measure_largest
 from sslbench.bench.measure.configured import Settings, Watcher, measure_configuration
+from sslbench.bench.measure.interleaved import measure_interleaved
 from sslbench.bench.measure.largest_batch import OUT_OF_MEMORY
 from sslbench.bench.measure.plan import Configuration
 from sslbench.bench.measure.record_file import RecordFile
 from sslbench.bench.record import Record
 
 _RAN, _OUT_OF_MEMORY, _COULD_NOT_RUN = 0, 1, 2
+Numbered = tuple[int, Configuration]
+"""A configuration and its number in the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +76,43 @@ def run_sweep(
     Raises:
         OutputError: the file cannot be written; it holds what it held before.
     """
-    for number, one in enumerate(plan):
-        if number in results:
-            continue
-        watcher.started(number)
-        result = _measured(one, settings, watcher)
-        results[number] = result
-        if file is not None and result.record is not None:
-            file.add(number, result.record)
-        watcher.finished(number, result)
+    for group in groups([(number, one) for number, one in enumerate(plan) if number not in results]):
+        for number, result in _results(group, settings, watcher):
+            results[number] = result
+            if file is not None and result.record is not None:
+                file.add(number, result.record)
+            watcher.finished(number, result)
+
+
+def groups(numbered: Sequence[Numbered]) -> list[list[Numbered]]:
+    """What is measured together: configurations that differ in their backend alone, in the order of their first.
+
+    A search for the largest batch and a step on several devices are measured by themselves.
+    """
+    found: dict[str, list[Numbered]] = {}
+    for number, one in numbered:
+        by_itself = one.auto_batch or one.devices > 1
+        found.setdefault(str(number) if by_itself else one.recipe.model_dump_json(), []).append((number, one))
+    return list(found.values())
+
+
+def _results(group: Sequence[Numbered], settings: Settings, watcher: SweepWatcher) -> Iterator[tuple[int, Result]]:
+    if len(group) > 1:
+        yield from _together(group, settings, watcher)
+        return
+    number, one = group[0]
+    watcher.started(number)
+    yield number, _measured(one, settings, watcher)
+
+
+def _together(group: Sequence[Numbered], settings: Settings, watcher: SweepWatcher) -> Iterator[tuple[int, Result]]:
+    began = time.monotonic()
+    for number, found in measure_interleaved(group, settings, watcher.progress, watcher.started):
+        seconds = (time.monotonic() - began) / len(group)
+        if isinstance(found, SSLBenchError):
+            yield number, Result(error=found, seconds=seconds)
+        else:
+            yield number, Result(record=found, seconds=seconds)
 
 
 def _measured(one: Configuration, settings: Settings, watcher: Watcher) -> Result:

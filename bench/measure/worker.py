@@ -23,6 +23,8 @@ TASKS = {
     "torch": "sslbench.bench.measure.torch_backend",
     "onnx-export": "sslbench.bench.measure.onnx_export",
     "onnx-run": "sslbench.bench.measure.onnx_backend",
+    "onnx-train-export": "sslbench.bench.measure.onnx_train_export",
+    "onnx-train-run": "sslbench.bench.measure.onnx_train_backend",
     "predict": "sslbench.bench.measure.predicting",
     "distributed": "sslbench.bench.measure.distributed",
 }
@@ -66,7 +68,7 @@ def main() -> NoReturn:
     if not line.endswith(b"\n"):  # the parent died before it had said all
         os._exit(1)
     spec = Spec(**json.loads(line))
-    reporter = Reporter(channel)
+    reporter = Reporter(channel, orders)
     status = 1
     try:
         reporter.phase("import")

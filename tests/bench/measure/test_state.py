@@ -27,7 +27,7 @@ PHASES = ("import", "build", "warm-up", "timed steps", "memory pass", "phase pas
 @pytest.fixture
 def run_on_card(run_step, nvml, monkeypatch):
     """Measures on `torch-cuda`; `meanwhile` is called with every phase before the parent looks."""
-    real = manager.run_worker
+    real = manager.worker_in_turns
 
     def run(meanwhile=lambda phase: None):
         def on_processor(spec, *, on_phase, **options):
@@ -39,7 +39,7 @@ def run_on_card(run_step, nvml, monkeypatch):
 
             return real(replace(spec, backend="torch-cpu"), on_phase=told, **options)
 
-        monkeypatch.setattr(manager, "run_worker", on_processor)
+        monkeypatch.setattr(manager, "worker_in_turns", on_processor)
         budget = {"steps": 24, "warmup": 2}
         return run_step("time.sleep(0.05)", backend="torch-cuda", predict=False, budget=budget)
 
