@@ -30,17 +30,26 @@ class TrainingSession:
         inputs: values of everything in `inputs`; they stay until `feed` replaces them.
         provider: ONNX Runtime's name of an execution provider.
         threads: of a step on the processor; 0 is ONNX Runtime's own choice.
+        opened: a session of the graph on that provider with options of its own; the path and `threads` are then unused.
 
     Raises:
         MeasureError: the provider is not there, or ONNX Runtime cannot load the model.
     """
 
     def __init__(
-        self, model: Path, manifest: Manifest, state: Arrays, inputs: Arrays, *, provider: str = CPU, threads: int = 0
+        self,
+        model: Path,
+        manifest: Manifest,
+        state: Arrays,
+        inputs: Arrays,
+        *,
+        provider: str = CPU,
+        threads: int = 0,
+        opened: onnxruntime.InferenceSession | None = None,
     ) -> None:
         self.manifest = manifest
         self._device = _DEVICES.get(provider, "cpu")
-        self._session = _open(model, provider, threads)
+        self._session = opened or _open(model, provider, threads)
         self._inputs = {name: self._value(inputs[name]) for name in manifest.inputs}
         self._types = {name: (inputs[name].shape, inputs[name].dtype) for name in manifest.inputs}
         fixed = {name: self._value(state[name]) for name in manifest.fixed}
@@ -104,7 +113,9 @@ class TrainingSession:
         return binding
 
 
-def open_training(folder: Path, provider: str = CPU, *, threads: int = 0) -> TrainingSession:
+def open_training(
+    folder: Path, provider: str = CPU, *, threads: int = 0, opened: onnxruntime.InferenceSession | None = None
+) -> TrainingSession:
     """The training step that `export_training` wrote into a folder, at its first state.
 
     Raises:
@@ -114,7 +125,9 @@ def open_training(folder: Path, provider: str = CPU, *, threads: int = 0) -> Tra
     state, inputs = _arrays(folder / STATE_FILE), _arrays(folder / INPUTS_FILE)
     _check_names(folder / STATE_FILE, state, [*manifest.fixed, *manifest.updated])
     _check_names(folder / INPUTS_FILE, inputs, manifest.inputs)
-    return TrainingSession(folder / MODEL_FILE, manifest, state, inputs, provider=provider, threads=threads)
+    return TrainingSession(
+        folder / MODEL_FILE, manifest, state, inputs, provider=provider, threads=threads, opened=opened
+    )
 
 
 def _open(model: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
