@@ -19,7 +19,8 @@ from sslbench.hardware_profiles.schema import Machine
 _UNKNOWN = {
     "energy.joules_per_step": "predicted from no power model yet: measure with `sslbench profile`",
     "max_batch_size": "not searched for ONNX Runtime: each batch needs an export of its own",
-    "memory.allocated_interval_bytes": "exact by the runtime's plan",
+    "memory.allocated_interval_bytes": "exact by the runtime's plan, but for kernels' scratch memory",
+    "memory.peak_reserved_bytes": "the arena also reserves what it never writes to; the rest is in required_bytes",
 }
 
 
@@ -37,7 +38,7 @@ def fit_onnx(
 
     Raises:
         MachineError: a machine computes on a GPU.
-        RecipeError: the recipe trains, is a factory, or computes in int8 or bf16.
+        RecipeError: the recipe trains, is a factory, or is not in fp32.
         TraceError: the module cannot be exported.
     """
     check(recipe, machines)
@@ -62,10 +63,10 @@ def check(recipe: Recipe, machines: Sequence[Machine]) -> None:
             f"recipe {recipe.name}: --backend onnx-cpu predicts inference only: add --stage infer, "
             "or leave --backend away to train with PyTorch"
         )
-    if recipe.precision in ("bf16", "int8"):
+    if recipe.precision not in ("fp32", "tf32"):
         raise RecipeError(
-            f"recipe {recipe.name}: --backend onnx-cpu predicts fp32 and fp16, not {recipe.precision}"
-            + (": measure it with `sslbench profile`" if recipe.precision == "int8" else "")
+            f"recipe {recipe.name}: --backend onnx-cpu predicts fp32 only, not {recipe.precision}: add --precision "
+            "fp32, or measure it with `sslbench profile`"
         )
     for machine in machines:
         if machine.device.kind != "cpu":

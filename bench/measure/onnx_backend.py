@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
+from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import model_bytes, read_exported
 from sslbench.bench.onnx.options import effective
 from sslbench.bench.onnx.runner import Runner
@@ -41,7 +43,29 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     memory_pass(runner.step, reporter, outcome)
     if spec.backend == "onnx-cpu":
         outcome.peak_resident_bytes = mark.read()
-    for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
-        outcome.unknown[f"memory.{field}"] = "ONNX Runtime does not tell what its arena holds"
+    bound_bytes = runner.bound_bytes
+    del runner
+    reporter.phase("tensor count")
+    _count(model, bound_bytes, spec, outcome)
     outcome.unknown["phases"] = "ONNX Runtime runs the step as one graph"
     return outcome
+
+
+def _count(model: Path, bound_bytes: int, spec: Spec, outcome: Outcome) -> None:
+    """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
+    use, reason = None, "ONNX Runtime does not tell what its arena holds"
+    try:
+        profiled = Runner(
+            model, spec.backend, spec.onnx, precision=spec.recipe["precision"], profile=str(Path(spec.folder) / "arena")
+        )
+        profiled.step()
+        profiled.step()
+        use = read_arena_use(profiled.end_profiling())
+    except (MeasureError, OSError, ValueError) as error:
+        reason = f"ONNX Runtime's profile cannot be read: {error}"
+    if use is None:
+        for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
+            outcome.unknown[f"memory.{field}"] = reason
+        return
+    outcome.peak_allocated_bytes = model_bytes(model) + bound_bytes + use.step_bytes
+    outcome.peak_reserved_bytes = use.held_bytes

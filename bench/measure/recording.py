@@ -93,6 +93,7 @@ def with_data(record: Record, outcome: Outcome, source: Source) -> Record:
 def _cpu_memory(outcome: Outcome, sampled: int | None, capacity: int) -> Memory:
     return Memory(
         peak_allocated_bytes=outcome.peak_allocated_bytes,
+        peak_reserved_bytes=outcome.peak_reserved_bytes,
         fixed_overhead_bytes=outcome.baseline_bytes,
         required_bytes=outcome.peak_resident_bytes or sampled,
         capacity_bytes=capacity,

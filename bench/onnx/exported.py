@@ -4,7 +4,6 @@
 (what torch computes for it in fp32) and `exported.json`, which is written last.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -81,5 +80,7 @@ def load_arrays(path: Path) -> list[np.ndarray]:
 
 
 def _digest(path: Path) -> str:
+    import hashlib  # noqa: PLC0415 - brings OpenSSL, 4 MiB that a process which only runs the model does not need
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

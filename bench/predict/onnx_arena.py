@@ -7,7 +7,8 @@ resident.
 
 The first step allocates each buffer on its own. From the second on, the memory pattern of the first holds them: one
 block with fixed places (onnxruntime/core/framework/mem_pattern_planner.h). It rarely fits a gap that the first step
-left, so that both stay resident. Outputs and kernels' scratch memory are never part of the pattern.
+left, so that both stay resident. Kernels' scratch memory is never part of the pattern, and outputs are none of the
+arena's: they are bound to memory that the caller has.
 """
 
 from collections.abc import Iterable, Sequence
@@ -105,10 +106,10 @@ class Arena:
 def run_two_steps(buffers: Sequence[Buffer]) -> Arena:
     """The arena after a first step, and a second one by the memory pattern of the first."""
     arena = Arena()
-    _step(arena, buffers)
-    planned = [buffer for buffer in buffers if not (buffer.is_output or buffer.is_scratch)]
-    block = arena.allocate(pattern_bytes(planned))
-    _step(arena, [buffer for buffer in buffers if buffer.is_output or buffer.is_scratch])
+    own = [buffer for buffer in buffers if not buffer.is_output]
+    _step(arena, own)
+    block = arena.allocate(pattern_bytes(buffer for buffer in own if not buffer.is_scratch))
+    _step(arena, [buffer for buffer in own if buffer.is_scratch])
     arena.free(block)
     return arena
 

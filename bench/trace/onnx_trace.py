@@ -35,12 +35,14 @@ def trace_of(graph: OnnxGraph, buffers: Sequence[Buffer], batch_size: int | None
     """The trace of a graph whose buffers are planned."""
     storages = [Storage(graph.values[name].size, "parameter", BUILD, 0, "weights") for name in graph.weights]
     storages += [Storage(graph.values[name].size, "input", BUILD, 0, "input") for name in graph.inputs]
+    storages += [_storage(buffer, BUILD) for buffer in buffers if buffer.is_output]  # bound before the first step
     events = list(range(len(storages)))
+    within = [buffer for buffer in buffers if not buffer.is_output]
     marks = [len(events)]
     for _ in range(2):
         first = len(storages)
-        storages += [_storage(buffer) for buffer in buffers]
-        events += [first + index if is_birth else ~(first + index) for is_birth, index, _ in moments(buffers)]
+        storages += [_storage(buffer, FORWARD) for buffer in within]
+        events += [first + index if is_birth else ~(first + index) for is_birth, index, _ in moments(within)]
         marks.append(len(events))
     kinds = tuple(operator_kind(node, graph) for node in graph.nodes)
     return Trace(
@@ -57,9 +59,9 @@ def trace_of(graph: OnnxGraph, buffers: Sequence[Buffer], batch_size: int | None
     )
 
 
-def _storage(buffer: Buffer) -> Storage:
+def _storage(buffer: Buffer, phase: int) -> Storage:
     category = "temporary" if buffer.is_scratch else "activation"
-    return Storage(buffer.size, category, FORWARD, 0, buffer.operator)
+    return Storage(buffer.size, category, phase, 0, buffer.operator)
 
 
 def operator_kind(node: Node, graph: OnnxGraph) -> OperatorKind:
