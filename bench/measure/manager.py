@@ -137,8 +137,17 @@ def _check(recipe: Recipe, backend: Backend) -> None:
         raise MeasureError(
             f"--precision bf16: {backend} computes in fp32, fp16 or int8 (on NVIDIA's GPUs in tf32, too)"
         )
-    if backend.startswith("onnx") and recipe.stage != "infer":
-        raise MeasureError(f"{backend} runs inference only: add --stage infer, or use a torch backend to train")
+    if backend.startswith("onnx") and recipe.factory:
+        raise MeasureError(f"{backend}: {recipe.name} is a step of one's own, which cannot be exported: use torch")
+    if backend.startswith("onnx") and recipe.stage == "train":
+        _check_onnx_training(recipe, backend)
+
+
+def _check_onnx_training(recipe: Recipe, backend: Backend) -> None:
+    if recipe.precision not in ("fp32", "tf32"):
+        raise MeasureError(f"--precision {recipe.precision}: {backend} trains in fp32 only, or runs --stage infer")
+    if recipe.activation_checkpointing:
+        raise MeasureError(f"--activation-checkpointing: {backend} keeps what its graph needs: use a torch backend")
 
 
 def _check_onnx(settings: Mapping[str, Option], backend: Backend) -> None:

@@ -69,7 +69,7 @@ def test_a_recipe_that_its_worker_finds_wrong_is_recorded(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "onnx-cpu"}, "onnx-cpu runs inference only"),
+        ({"backend": "tpu"}, "backend 'tpu' cannot be measured"),
         ({"backend": "torch-cpu", "memory_limit_bytes": 0}, "--memory-limit: more than 0 bytes, got 0"),
     ],
 )

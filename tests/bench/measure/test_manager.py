@@ -67,13 +67,20 @@ MLM = Recipe(name="tiny", objective="mlm", model="bert-mini", batch_size=2, seq_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backend": "onnx-cpu"}, "onnx-cpu runs inference only: add --stage infer"),
+        (
+            {"backend": "onnx-cpu", "recipe": MLM.with_options(precision="fp16")},
+            "--precision fp16: onnx-cpu trains in fp32 only, or runs --stage infer",
+        ),
+        (
+            {"backend": "onnx-cpu", "recipe": MLM.with_options(activation_checkpointing=True)},
+            "--activation-checkpointing: onnx-cpu keeps what its graph needs",
+        ),
         ({"backend": "tpu"}, "backend 'tpu' cannot be measured: name one of torch-cuda, torch-cpu, torch-mps"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_a_worker_starts(changes, message):
     with pytest.raises(MeasureError, match=message):
-        measure(MLM, **{"backend": "torch-cpu", "command": [], **changes})
+        measure(**{"recipe": MLM, "backend": "torch-cpu", "command": [], **changes})
 
 
 def test_no_card_is_said_in_one_line(monkeypatch):
