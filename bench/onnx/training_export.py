@@ -110,7 +110,9 @@ def _check(
     )
     for count, (arrays, wanted, other) in enumerate(zip(fed, expected, nudge, strict=True), 1):
         session.feed(arrays)
-        check_steps(state, wanted, other, Reached(session.step(), session.state()), steps=count)
+        check_steps(
+            state, wanted, other, Reached(session.step(), session.state()), steps=count, first_loss=expected[0].loss
+        )
     for path in folder.glob(f"{_CHECKED_FILE}*"):
         path.unlink()
 

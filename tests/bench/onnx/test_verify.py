@@ -15,7 +15,7 @@ def reached(*, loss=1.0, moved=0.1, count=4):
 
 
 def check(found, *, nudge=None):
-    check_steps(START, reached(), nudge or reached(), found, steps=1)
+    check_steps(START, reached(), nudge or reached(), found, steps=1, first_loss=1.0)
 
 
 def test_the_same_is_accepted():
@@ -42,6 +42,18 @@ def test_a_tensor_that_rounding_changes_much_may_differ_more():
 def test_another_loss_is_refused(loss):
     with pytest.raises(MeasureError, match=r"the loss of step 1 is .* in ONNX Runtime, 1 in torch"):
         check(reached(loss=loss))
+
+
+@pytest.mark.parametrize(("loss", "accepted"), [(0.1001, True), (0.09, True), (0.05, False), (0.15, False)])
+def test_a_later_loss_may_differ_by_a_share_of_what_training_changed(loss, accepted):
+    def late():
+        check_steps(START, reached(loss=0.1), reached(loss=0.1), reached(loss=loss), steps=9, first_loss=1.0)
+
+    if accepted:
+        late()
+    else:
+        with pytest.raises(MeasureError, match="the loss of step 9"):
+            late()
 
 
 def test_whole_numbers_are_exact():
