@@ -55,6 +55,7 @@ def _ran(view: MeasurementView, console: Console) -> list[tuple[str, RenderableT
         ("phases", _phases(view.phases, console) if view.phases else ""),
         ("memory", memory),
         ("", _joined(view.memory_rows)),
+        ("model", view.model),
         ("energy", ", ".join(filter(None, (view.energy, view.energy_basis)))),
         ("loader", ", ".join(filter(None, (view.loader, view.loader_basis)))),
         ("scaling", _scaling(view.scaling) if view.scaling else ""),

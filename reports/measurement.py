@@ -82,6 +82,8 @@ class MeasurementView:
     phases: PhaseBar | None
     scaling: ScalingView | None
     state: tuple[tuple[str, str], ...]
+    model: str
+    """The exported model of ONNX Runtime: its size, and how far its outputs are from torch's."""
     snapshot: str
     plot: DotPlot | None
     bar: MemoryBar | None
@@ -129,6 +131,7 @@ def measurement_view(record: Record) -> MeasurementView:
         phases=phase_bar(record.phases),
         scaling=scaling_view(record.scaling),
         state=state_rows(record.state),
+        model=_model(record),
         snapshot=plain(record.snapshot or ""),
         plot=dot_plot(record.time.samples_seconds),
         bar=memory_bar(record.memory) if record.memory.breakdown else None,
@@ -203,6 +206,12 @@ def _memory_rows(record: Record) -> Iterator[tuple[str, str]]:
     ):
         if size is not None:
             yield label, format_bytes(size)
+
+
+def _model(record: Record) -> str:
+    size, error = record.model_bytes, record.output_error
+    differs = "" if error is None else f"outputs within {error:.1g} of torch's in fp32"
+    return ", ".join(filter(None, ("" if size is None else format_bytes(size), differs)))
 
 
 def _faults(record: Record) -> str:

@@ -12,7 +12,7 @@ from sslbench.bench.measure.timing import HostClock
 from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import model_bytes, read_exported
 from sslbench.bench.onnx.options import effective
-from sslbench.bench.onnx.runner import Runner
+from sslbench.bench.onnx.runner import OPTIMISED_FILE, Runner
 
 VERIFIED_FILE = "verified.json"
 """Written by the worker before: where the model is, and how far its outputs are from torch's."""
@@ -53,19 +53,19 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
 
 def _count(model: Path, bound_bytes: int, spec: Spec, outcome: Outcome) -> None:
     """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
-    use, reason = None, "ONNX Runtime does not tell what its arena holds"
+    use, reason, folder = None, "ONNX Runtime does not tell what its arena holds", Path(spec.folder)
     try:
-        profiled = Runner(
-            model, spec.backend, spec.onnx, precision=spec.recipe["precision"], profile=str(Path(spec.folder) / "arena")
-        )
-        profiled.step()
-        profiled.step()
-        use = read_arena_use(profiled.end_profiling())
+        observed = Runner(model, spec.backend, spec.onnx, precision=spec.recipe["precision"], observe=folder)
+        observed.step()
+        observed.step()
+        use = read_arena_use(observed.end_profiling())
     except (MeasureError, OSError, ValueError) as error:
         reason = f"ONNX Runtime's profile cannot be read: {error}"
     if use is None:
         for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
             outcome.unknown[f"memory.{field}"] = reason
         return
-    outcome.peak_allocated_bytes = model_bytes(model) + bound_bytes + use.step_bytes
+    # The weights that the runtime keeps: constants that it folded anew among them.
+    weights_bytes = sum(path.stat().st_size for path in folder.glob(f"{OPTIMISED_FILE}*"))
+    outcome.peak_allocated_bytes = weights_bytes + bound_bytes + use.step_bytes
     outcome.peak_reserved_bytes = use.held_bytes

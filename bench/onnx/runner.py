@@ -16,6 +16,12 @@ _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 """Of results; those of any other type are ONNX Runtime's to allocate."""
 
 
+OPTIMISED_FILE = "optimised.onnx"
+_PROFILE = "profile"
+_WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
+_WEIGHTS_FROM = "session.optimized_model_external_initializers_min_size_in_bytes"
+
+
 class Runner:
     """Runs one batch again and again, on buffers that are allocated once.
 
@@ -26,23 +32,32 @@ class Runner:
         backend: a key of `PROVIDERS`.
         settings: of `--onnx`.
         precision: of the recipe.
-        profile: where ONNX Runtime writes a profile of the session; empty: nowhere.
+        observe: a folder where ONNX Runtime writes a profile of the session and the graph that it made of the model.
 
     Raises:
         MeasureError: a file is damaged, or ONNX Runtime cannot load the model.
     """
 
     def __init__(
-        self, folder: Path, backend: str, settings: Mapping[str, Any], *, precision: str = "fp32", profile: str = ""
+        self,
+        folder: Path,
+        backend: str,
+        settings: Mapping[str, Any],
+        *,
+        precision: str = "fp32",
+        observe: Path | None = None,
     ) -> None:
         arrays = load_arrays(folder / INPUTS_FILE)
         exported = read_exported(folder)
         options = session_options(settings)
         if exported.batch:  # known before the graph is optimised, as in a model that was exported for one size
             options.add_free_dimension_override_by_name(exported.batch, len(arrays[0]))
-        if profile:
+        if observe is not None:
             options.enable_profiling = True
-            options.profile_file_prefix = profile
+            options.profile_file_prefix = str(observe / _PROFILE)
+            options.optimized_model_filepath = str(observe / OPTIMISED_FILE)
+            options.add_session_config_entry(_WEIGHTS_FILE, f"{OPTIMISED_FILE}.data")
+            options.add_session_config_entry(_WEIGHTS_FROM, "1024")
         self._session = open_session(folder / MODEL_FILE, backend, options, precision=precision)
         self._device = PROVIDERS[backend].device
         self._binding = self._session.io_binding()
