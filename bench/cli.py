@@ -15,6 +15,7 @@ from sslbench.bench.errors import SSLBenchError
 COMMANDS = {
     "fit": "Predict whether a recipe fits a machine, and how fast it runs there.",
     "profile": "Measure a recipe's step on this machine.",
+    "export": "Write a recipe's step as an ONNX model.",
     "report": "Render records as one self-contained HTML file.",
     "recipes": "List, search and show the recipes of the catalog.",
     "machines": "List, search and show machine profiles.",

@@ -86,6 +86,30 @@ def run_interval(samples: Sequence[float]) -> Interval | None:
     return median * math.exp(-math.hypot(below, beside)), median * math.exp(math.hypot(above, beside))
 
 
+def paired_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[float, Interval | None]:
+    """How much longer the steps of the second of two programs take, from turns that they took one after the other.
+
+    A drift of the machine meets both turns of a round alike and leaves their ratio as it is. What is left is the median
+    over the rounds of the ratio of the turns' medians, with its block bootstrap (`median_interval`, of logarithms) and
+    beside it what moves each of the two processes (`BETWEEN_RUNS`).
+
+    Args:
+        first: samples of each turn, positive, at least one a turn.
+        second: the same of the other; turns beyond the shorter list are left out.
+
+    Returns:
+        Ratio, and its 90 % interval; None for fewer than 5 rounds.
+    """
+    pairs = list(zip(first, second, strict=False))
+    logs = [math.log(float(np.median(after)) / float(np.median(before))) for before, after in pairs]
+    middle, within = float(np.median(logs)), median_interval(logs)
+    if within is None:
+        return math.exp(middle), None
+    beside = math.sqrt(2) * NormalDist().inv_cdf(0.95) * BETWEEN_RUNS
+    below, above = math.hypot(middle - within[0], beside), math.hypot(within[1] - middle, beside)
+    return math.exp(middle), (math.exp(middle - below), math.exp(middle + above))
+
+
 def block_length(values: Array) -> int:
     """Samples a block of the circular bootstrap, from how fast the autocorrelation of `values` fades.
 

@@ -78,7 +78,7 @@ def export(
         MeasureError: as `export_inference`.
     """
     warning = ""
-    with _quiet():
+    with quiet():
         try:
             program = _program(module, inputs, _batch_dimensions(inputs), opset)
         except torch.onnx.errors.OnnxExporterError as error:
@@ -176,7 +176,7 @@ def _line(text: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's remarks about its own passes and deprecations are no part of the answer."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
