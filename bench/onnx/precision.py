@@ -15,6 +15,7 @@ from pathlib import Path
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]  # ships no types
 from onnxruntime.transformers.float16 import convert_float_to_float16  # type: ignore[import-untyped]
+from onnxruntime.transformers.onnx_model import OnnxModel  # type: ignore[import-untyped]
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, WEIGHTS_FILE, Exported, model_bytes
@@ -53,8 +54,9 @@ def convert(source: Path, exported: Exported, folder: Path, precision: str) -> N
 
 
 def _to_fp16(source: Path, target: Path, is_small: bool) -> None:
-    half = convert_float_to_float16(onnx.load(source), keep_io_types=True, disable_shape_infer=not is_small)
-    onnx.save_model(half, target, save_as_external_data=True, location=WEIGHTS_FILE)
+    half = OnnxModel(convert_float_to_float16(onnx.load(source), keep_io_types=True, disable_shape_infer=not is_small))
+    half.topological_sort()  # casts stand at the end
+    onnx.save_model(half.model, target, save_as_external_data=True, location=WEIGHTS_FILE)
 
 
 def _to_int8(source: Path, target: Path, _is_small: bool) -> None:

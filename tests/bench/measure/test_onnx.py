@@ -1,101 +1,130 @@
+"""Inference in ONNX Runtime, measured by real workers."""
+
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from click.testing import CliRunner
 
-from sslbench.bench.errors import MeasureError
+from sslbench.bench.cli import cli
+from sslbench.bench.errors import MeasureError, WorkerError
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
-from sslbench.bench.measure.onnx_backend import check_provider, load_inputs, open_session, thread_count
-from sslbench.bench.measure.onnx_export import check_outputs, export
+from sslbench.bench.onnx.exported import MODEL_FILE
 from sslbench.bench.resolve import resolve_recipe
 
-ONES = [np.ones((2, 3), dtype=np.float32)]
+RECIPE = resolve_recipe("bert-mini-mlm", {"stage": "infer", "batch_size": 2, "seq_len": 16})
+BRIEF = Budget(steps=5, warmup=3)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(autouse=True)
+def _models_are_kept_apart(kept, monkeypatch):
+    monkeypatch.setenv("SSLBENCH_CACHE_DIR", str(kept))
+
+
+def run(recipe=RECIPE, **options):
+    return measure(recipe, **{"backend": "onnx-cpu", "budget": BRIEF, "command": [], "predict": False, **options})
 
 
 def test_a_catalog_recipe_is_exported_verified_and_timed():
-    recipe = resolve_recipe("bert-mini-mlm", {"stage": "infer", "batch_size": 2, "seq_len": 16})
     told = []
-    record = measure(
-        recipe,
-        backend="onnx-cpu",
-        budget=Budget(steps=5, warmup=3),
-        command=[],
-        progress=lambda *progress: told.append(progress),
-    )
+    record = run(progress=lambda *progress: told.append(progress))
     assert len(record.time.samples_seconds) == 5
     assert record.time.tokens_per_second == pytest.approx(2 * 16 / record.time.step_seconds)
     assert ("timed steps", 8, 8) in told
     assert record.backend == "onnx-cpu"
     assert record.environment.threads == 1
     weights = 4 * 10_000_000  # bert-mini has more parameters than that
-    assert record.memory.required_bytes - record.memory.fixed_overhead_bytes > weights
+    memory = record.memory
+    assert memory.required_bytes - memory.fixed_overhead_bytes > weights
+    assert record.model_bytes > weights
+    assert memory.peak_allocated_bytes > weights + 4 * 2 * 16 * 30522  # and the logits
+    assert memory.peak_reserved_bytes > 0
+    assert 0 < record.output_error < 1e-4
+    assert record.onnx["dynamic_batch"] is True
+    assert (record.onnx["graph"], record.onnx["threads"], record.onnx["arena"]) == ("all", 1, True)
+
+
+def test_options_reach_the_session_and_the_record():
+    record = run(onnx={"graph": "off", "arena": False, "threads": 2, "opset": 19})
+    assert record.environment.threads == 2
+    assert record.onnx.items() >= {"graph": "off", "arena": False, "threads": 2, "opset": 19}.items()
     assert "arena" in record.unknown["memory.peak_allocated_bytes"]
 
 
+def test_eight_bits_are_smaller_and_further_off():
+    plain, small = run(), run(RECIPE.with_options(precision="int8"))
+    assert small.model_bytes < plain.model_bytes / 3
+    assert plain.output_error < small.output_error < 0.1
+
+
+def test_a_kept_model_that_was_damaged_is_exported_again(kept):
+    run()
+    for model in kept.glob(f"onnx/*/{MODEL_FILE}"):
+        model.write_bytes(b"no model")
+    assert run().failure is None
+
+
 def test_the_worker_that_times_imports_no_torch():
-    code = "import sys, sslbench.bench.measure.onnx_backend; sys.exit(bool({'torch', 'pydantic'} & set(sys.modules)))"
+    code = (
+        "import sys, sslbench.bench.measure.onnx_backend\n"
+        "sys.exit(bool({'torch', 'pydantic', 'onnx', '_hashlib'} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch.onnx calls what torch deprecates
-def test_inputs_meet_the_models_inputs_in_order(tmp_path):
-    class Difference(torch.nn.Module):
-        def forward(self, minuend, subtrahend):
-            return (minuend - subtrahend,)
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"precision": "bf16"}, {}, "--precision bf16: onnx-cpu computes in fp32, fp16 or int8"),
+        ({"precision": "int8"}, {"backend": "torch-cpu"}, "--precision int8: only inference in ONNX Runtime"),
+        ({"precision": "int8", "stage": "train"}, {}, "--precision int8: only inference in ONNX Runtime"),
+        ({}, {"backend": "torch-cpu", "onnx": {"graph": "off"}}, "--onnx: torch-cpu is not ONNX Runtime"),
+        ({}, {"onnx": {"graph": "fast"}}, "--onnx graph: expected all, extended, basic or off, got 'fast'"),
+        ({}, {"backend": "onnx-openvino"}, "has no OpenVINOExecutionProvider .*pip install onnxruntime-openvino"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_a_worker_exports(changes, options, message):
+    with pytest.raises(MeasureError, match=message):
+        run(RECIPE.with_options(**changes), **options)
 
-    inputs = (torch.full((2, 3), 5.0), torch.full((2, 3), 3.0))
-    export(Difference().eval(), inputs, tmp_path)
-    session = open_session(tmp_path, "onnx-cpu")
-    (found,) = session.run(None, load_inputs(tmp_path, session))
-    assert np.array_equal(found, np.full((2, 3), 2.0))
 
-
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-def test_what_cannot_be_exported_says_why(tmp_path):
-    class Branch(torch.nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
-
-    with pytest.raises(MeasureError, match=r"cannot be exported to ONNX: .*data-dependent") as caught:
-        export(Branch().eval(), (torch.ones(2),), tmp_path)
+def test_an_opset_that_does_not_exist_fails_with_one_line():
+    with pytest.raises(WorkerError, match=r"--onnx opset: onnx .* has none newer than") as caught:
+        run(onnx={"opset": 1000})
     assert "\n" not in str(caught.value)
 
 
-def test_bf16_has_no_place_in_numpy(tmp_path):
-    with pytest.raises(MeasureError, match="use --precision fp32"):
-        export(torch.nn.Identity().eval(), (torch.ones(2, dtype=torch.bfloat16),), tmp_path)
-
-
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("arguments", "message"),
     [
-        ([], "has 0 outputs, torch gave 1"),
-        ([np.ones((3, 2))], r"shape \(3, 2\) in ONNX Runtime, \(2, 3\) in torch"),
-        ([np.full((2, 3), 1.1)], r"differs between ONNX Runtime and torch by 0.1, more than 0.01"),
-        ([np.full((2, 3), np.nan)], "differs"),
+        (["--backend", "onnx-cpu", "--onnx", "graph"], "--onnx: 'graph' is not KEY=VALUE"),
+        (["--backend", "onnx-cpu", "--onnx", "grahp=all"], "--onnx grahp: there is no such option"),
+        (["--backend", "torch-cpu", "--onnx", "graph=all"], "--onnx goes with a backend of ONNX Runtime"),
     ],
 )
-def test_another_answer_is_refused(found, message):
-    with pytest.raises(MeasureError, match=message):
-        check_outputs(found, ONES, 0.01)
+def test_the_command_names_a_wrong_option(arguments, message):
+    result = CliRunner().invoke(cli, ["profile", "bert-mini-mlm", "--stage", "infer", *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
-@given(st.floats(-1e6, 1e6), st.floats(-0.99, 0.99))
-def test_the_tolerance_is_a_share_of_the_largest_value(scale, share):
-    check_outputs([np.array([scale * (1 + 1e-3 * share), 0.0])], [np.array([scale, 0.0])], 1e-3)
-
-
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("0", None), ("many", None)])
-def test_threads_are_those_asked_for_or_the_cores(monkeypatch, asked, threads):
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert thread_count() == threads if threads else thread_count() >= 1
-
-
-def test_a_missing_provider_says_what_to_install():
-    with pytest.raises(MeasureError, match="pip install onnxruntime-gpu"):
-        check_provider("onnx-cuda")
+def test_the_commands_record_says_how_to_make_it_again(tmp_path):
+    output = tmp_path / "record.json"
+    asked = ["--stage", "infer", "--batch-size", "2", "--seq-len", "16", "--steps", "2", "--warmup", "2"]
+    settings = ["--onnx", "graph=basic", "--onnx", "memory_pattern=false"]
+    result = CliRunner().invoke(
+        cli, ["profile", "bert-mini-mlm", "--backend", "onnx-cpu", *asked, *settings, "-o", str(output)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "outputs within" in result.stdout
+    text = Path(output).read_text()
+    assert '"graph": "basic"' in text
+    assert '"memory_pattern": false' in text
+    assert all(f'"{word}"' in text for word in settings)
