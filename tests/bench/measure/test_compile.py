@@ -78,6 +78,7 @@ def test_a_compiled_recipe_is_measured(recipe):
     assert len(record.time.samples_seconds) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_machine_without_a_compiler_is_told_so(recipe, monkeypatch):
     monkeypatch.setenv("CXX", "/no/such/compiler")

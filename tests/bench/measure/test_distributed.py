@@ -92,7 +92,9 @@ def test_two_processes_take_a_step_together(recipe, strategy):
     ("number", "kind", "message"),
     [
         (signal.SIGKILL, "killed", r"rank 1: the worker was killed \(SIGKILL\) in phase"),
-        (signal.SIGSEGV, "crashed", r"rank 1: the worker crashed \(SIGSEGV\) in phase"),
+        pytest.param(
+            signal.SIGSEGV, "crashed", r"rank 1: the worker crashed \(SIGSEGV\) in phase", marks=pytest.mark.slow
+        ),
         pytest.param(signal.SIGSTOP, "timed-out", "rank 1 has given no sign of life for 30 s", marks=pytest.mark.slow),
     ],
 )
@@ -116,6 +118,7 @@ def hits_rank_1(number):
     return progress
 
 
+@pytest.mark.slow
 def test_a_step_that_cannot_be_sharded_says_why():
     recipe = resolve_recipe("clip-vit-ti-16", {"batch_size": 2})
     with pytest.raises(WorkerError, match=r"recipe clip-vit-ti-16: fsdp: logit_scale is a single number.*: use ddp"):

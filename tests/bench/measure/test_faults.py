@@ -96,10 +96,12 @@ def attempt_fault(tmp_path, monkeypatch):
         ),
         (LEAVE, "warm-up", "crashed", r"ended with exit status 7 in phase 'warm-up'.*its last output: farewell"),
         (KILL, "timed steps", "killed", r"\(SIGKILL\) in phase 'timed steps' \(about \d steps done\)"),
-        (SEGFAULT, "memory pass", "crashed", r"\(SIGSEGV\) in phase 'memory pass'"),
-        (KILL, "phase pass", "killed", r"\(SIGKILL\) in phase 'phase pass'"),
-        (KILL, "tensor count", "killed", r"\(SIGKILL\) in phase 'tensor count'"),
-        ("os.abort()", "import", "crashed", r"crashed \(SIGABRT\) in phase 'import'"),
+        pytest.param(SEGFAULT, "memory pass", "crashed", r"\(SIGSEGV\) in phase 'memory pass'", marks=pytest.mark.slow),
+        pytest.param(KILL, "phase pass", "killed", r"\(SIGKILL\) in phase 'phase pass'", marks=pytest.mark.slow),
+        pytest.param(KILL, "tensor count", "killed", r"\(SIGKILL\) in phase 'tensor count'", marks=pytest.mark.slow),
+        pytest.param(
+            "os.abort()", "import", "crashed", r"crashed \(SIGABRT\) in phase 'import'", marks=pytest.mark.slow
+        ),
         (STARVE, "build", "out-of-memory", r"out of memory in phase 'build': lower --batch-size"),
         (GARBAGE, "warm-up", "crashed", r"channel carried something else than its messages in phase 'warm-up'"),
         (CUT_SHORT, "timed steps", "crashed", r"exit status 0 in phase 'timed steps'.*, without an answer"),

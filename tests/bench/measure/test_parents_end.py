@@ -52,7 +52,14 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("stage", ["import", "build", "warm-up", "timed steps", "memory pass"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "build",
+        "timed steps",
+        *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("import", "warm-up", "memory pass")),
+    ],
+)
 def test_a_killed_parent_takes_the_worker_with_it(tmp_path, child_pid_file, stage):
     (tmp_path / "my_step.py").write_text(STEP)
     parent = subprocess.Popen([*RUN, f"{tmp_path}/my_step.py:build"], env={**os.environ, "STAGE": stage})
@@ -62,7 +69,9 @@ def test_a_killed_parent_takes_the_worker_with_it(tmp_path, child_pid_file, stag
     wait_for(lambda: all(gone(int(pid)) for pid in child_pid_file.read_text().split()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_an_interrupted_measurement_leaves_no_process_and_no_folder(tmp_path, number):
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -51,7 +51,7 @@ def test_a_measurement_carries_its_prediction_and_what_it_computes(run_step):
     [
         ("import sslbench.bench.trace.tracer; raise ValueError('not with fake tensors')", "not with fake tensors"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
-        ("os._exit(7)", "status 7"),
+        pytest.param("os._exit(7)", "status 7", marks=pytest.mark.slow),
     ],
 )
 def test_a_step_that_cannot_be_predicted_costs_the_measurement_nothing(run_step, lines, reason):
@@ -154,8 +154,8 @@ def test_errors_are_null_where_nothing_was_measured(measured):
     ("name", "changes"),
     [
         ("bert-mini-mlm", {"batch_size": 2, "seq_len": 16}),
-        ("simclr-resnet18", {"batch_size": 2, "image_size": 32}),
-        ("mae-vit-ti-16", {"batch_size": 2, "image_size": 32}),
+        pytest.param("simclr-resnet18", {"batch_size": 2, "image_size": 32}, marks=pytest.mark.slow),
+        pytest.param("mae-vit-ti-16", {"batch_size": 2, "image_size": 32}, marks=pytest.mark.slow),
     ],
 )
 def test_flop_of_a_trace_are_those_that_torch_counts_while_the_step_runs(name, changes):
