@@ -3,7 +3,8 @@
 import gc
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sslbench.bench.measure.steady import SHORTEST_WARMUP_SECONDS, Settling
@@ -111,16 +112,30 @@ def time_steps(
         on_step: told how many timed steps are done.
         enough: told the same; says whether they are.
     """
+    with without_collector():
+        time_some(step, clock, steps=steps, until=until, on_step=on_step, enough=enough)
+
+
+def time_some(
+    step: Step, clock: Stopwatch, *, steps: int | None, until: float, on_step: OnStep, enough: Enough | None = None
+) -> None:
+    """As `time_steps`, within `without_collector`."""
+    for done in itertools.count(1):
+        clock.time(step)
+        gc.collect()
+        on_step(done)
+        if done == steps or time.monotonic() >= until or (enough is not None and enough(done)):
+            break
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """The garbage collector runs when it is told to, and looks at nothing that was there before."""
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
-        for done in itertools.count(1):
-            clock.time(step)
-            gc.collect()
-            on_step(done)
-            if done == steps or time.monotonic() >= until or (enough is not None and enough(done)):
-                break
+        yield
     finally:
         gc.enable()
         gc.unfreeze()

@@ -15,7 +15,7 @@ from sslbench.bench.measure.energy import EnergyMeter, Reading
 from sslbench.bench.measure.messages import TIMED_PHASE, Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.steady import FEWEST_TIMED_STEPS, SHORTEST_TIMED_SECONDS, half_width
-from sslbench.bench.measure.timing import Clock, Step, time_steps
+from sslbench.bench.measure.timing import Clock, Step, time_some, without_collector
 
 FEWEST_TURNS = 8
 """So many give an interval of the ratio of two backends."""
@@ -37,30 +37,36 @@ def time_in_turns(
         left_seconds: of the budget; what others' turns take does not count.
     """
     meters = _Meters(spec)
-    used, last, enough = 0.0, 0, False
-    while reporter.turn(last, enough=enough, spent=used >= left_seconds):
-        if not outcome.turns:
-            reporter.phase(TIMED_PHASE)
-        began = time.monotonic()
-        step()
-        clock.wait()
-        before = outcome.warmup_steps + len(outcome.samples_seconds)
-        with meters.turn():
-            time_steps(
-                step,
-                clock,
-                steps=_steps_of_turn(spec, len(outcome.turns)),
-                until=min(began + max(left_seconds - used, 0.0), _end_of_turn(spec)),
-                on_step=lambda done, before=before: reporter.step(before + done),  # type: ignore[misc]
-            )
+    used, enough = 0.0, False
+    with without_collector():
+        while reporter.turn(_last(outcome), enough=enough, spent=used >= left_seconds):
+            if not outcome.turns:
+                reporter.phase(TIMED_PHASE)
+            began = time.monotonic()
+            step()
             clock.wait()
-        samples = clock.samples_seconds()
-        last = len(samples) - len(outcome.samples_seconds)
-        outcome.samples_seconds = samples
-        outcome.turns.append(last)
-        used += time.monotonic() - began
-        enough = _is_enough(outcome, spec)
+            with meters.turn():
+                _time_turn(step, clock, spec, reporter, outcome, until=began + max(left_seconds - used, 0.0))
+            used += time.monotonic() - began
+            enough = _is_enough(outcome, spec)
     meters.add_to(outcome)
+
+
+def _last(outcome: Outcome) -> int:
+    return outcome.turns[-1] if outcome.turns else 0
+
+
+def _time_turn(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome, *, until: float) -> None:
+    before = len(outcome.samples_seconds)
+    time_some(
+        step,
+        clock,
+        steps=_steps_of_turn(spec, len(outcome.turns)),
+        until=min(until, _end_of_turn(spec)),
+        on_step=lambda done: reporter.step(outcome.warmup_steps + before + done),
+    )
+    outcome.samples_seconds = clock.samples_seconds()
+    outcome.turns.append(len(outcome.samples_seconds) - before)
 
 
 class _Meters:

@@ -15,6 +15,7 @@ from sslbench.bench.statistics import (
     drift,
     median_absolute_deviation,
     median_interval,
+    paired_ratio,
     run_interval,
 )
 
@@ -111,3 +112,28 @@ def test_drift_is_seen_and_noise_is_not():
     assert drift([1.0] * 10 + [2.0] * 10) == 1.0
     assert drift([1.0, 2.0] * 10) is None
     assert drift([1.0, 2.0]) is None
+
+
+TURNS = st.lists(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4), min_size=5, max_size=30)
+
+
+@given(TURNS, st.floats(0.01, 100), st.lists(st.floats(0.1, 10), min_size=30, max_size=30))
+def test_what_slows_both_turns_of_a_round_is_no_part_of_their_ratio(turns, ratio, drift):
+    first = [[sample * slow for sample in turn] for turn, slow in zip(turns, drift, strict=False)]
+    second = [[sample * ratio for sample in turn] for turn in first]
+    found, (low, high) = paired_ratio(first, second)
+    assert found == pytest.approx(ratio)
+    assert low < ratio < high
+    assert high / low < 1.03  # all that is left is what one run cannot show
+
+
+@given(TURNS, TURNS)
+def test_the_ratio_the_other_way_round_is_its_inverse(first, second):
+    there, (low, high) = paired_ratio(first, second)
+    back, _ = paired_ratio(second, first)
+    assert there * back == pytest.approx(1)
+    assert low <= there <= high
+
+
+def test_few_rounds_have_a_ratio_without_an_interval():
+    assert paired_ratio([[1.0], [2.0]], [[2.0], [4.0], [9.0]]) == (pytest.approx(2.0), None)
