@@ -41,9 +41,9 @@ class Handed:
     outputs: tuple[tuple[str, str], ...]
     state: tuple[int, int]
     """Tensors and bytes of the state of a training step; zeros for inference."""
-    error: float | None
-    """Largest difference of the outputs from torch's, as a share of the largest value; None for a training step, of
-    which every tensor is compared (see `export_training`)."""
+    error: float
+    """Largest difference of the outputs from torch's, as a share of the largest value; of a training step that of the
+    loss."""
     warnings: tuple[str, ...]
 
 
@@ -113,7 +113,7 @@ def export_training_files(recipe: Recipe, path: Path) -> Handed:
         from sslbench.bench.onnx.training_export import export_training  # noqa: PLC0415 - imports torch
 
         with quiet():
-            export_training(recipe, scratch)
+            error = export_training(recipe, scratch)
         about = read_manifest(scratch)
         files = [*_copy_model(scratch / training_files.MODEL_FILE, stage / path.name)]
         for name in (training_files.STATE_FILE, training_files.INPUTS_FILE, training_files.MANIFEST_FILE):
@@ -128,7 +128,7 @@ def export_training_files(recipe: Recipe, path: Path) -> Handed:
             inputs=_described([entry for entry in session.get_inputs() if entry.name in about.inputs]),
             outputs=_described([entry for entry in session.get_outputs() if entry.name == about.loss]),
             state=(len(sizes), sum(sizes)),
-            error=None,
+            error=error,
             warnings=(),
         )
 

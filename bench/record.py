@@ -394,7 +394,7 @@ class Record(BaseModel):
     """Measurements in ONNX Runtime: size of the exported model with its weights."""
     output_error: float | None = None
     """Measurements in ONNX Runtime: largest difference of the outputs from torch's in fp32, as a share of their largest
-    value."""
+    value; of a training step that of the loss."""
     turns: TakingTurns | None = None
     """Measurements: beside other backends in one run."""
     failure: Failure | None = None

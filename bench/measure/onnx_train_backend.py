@@ -1,16 +1,21 @@
 """Trains an exported step through ONNX Runtime, in a worker that never imports torch. Part of the worker."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.onnx_backend import VERIFIED_FILE
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
+from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import model_bytes
 from sslbench.bench.onnx.options import effective, open_session, session_options
 from sslbench.bench.onnx.providers import PROVIDERS
-from sslbench.bench.onnx.session import MODEL_FILE, open_training
+from sslbench.bench.onnx.session import MODEL_FILE, TrainingSession, open_training
 
 
 def run(spec: Spec, reporter: Reporter) -> Outcome:
@@ -26,17 +31,45 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
         baseline_bytes=resident_bytes(),
         onnx=settings,
         model_bytes=model_bytes(folder),
+        output_error=json.loads((folder / VERIFIED_FILE).read_text(encoding="utf-8"))["output_error"],
     )
     reporter.phase("build")
-    options = session_options(spec.onnx)
-    opened = open_session(folder / MODEL_FILE, spec.backend, options, precision=spec.recipe["precision"])
-    session = open_training(folder, PROVIDERS[spec.backend].name, opened=opened)
+    session, _ = _open(spec, session_options(spec.onnx))
     mark = HighWaterMark()
     measure_steps(session.step, HostClock(), spec, reporter, outcome)
     memory_pass(session.step, reporter, outcome)
     if spec.backend == "onnx-cpu":
         outcome.peak_resident_bytes = mark.read()
-    for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
-        outcome.unknown[f"memory.{field}"] = "ONNX Runtime does not tell what its arena holds"
+    del session
+    reporter.phase("tensor count")
+    _count(spec, outcome)
     outcome.unknown["phases"] = "ONNX Runtime runs the step as one graph"
     return outcome
+
+
+def _open(spec: Spec, options: Any) -> tuple[TrainingSession, Any]:
+    """The step at its first state, and the session of ONNX Runtime that runs it."""
+    folder, precision = Path(spec.folder), spec.recipe["precision"]
+    opened = open_session(folder / MODEL_FILE, spec.backend, options, precision=precision)
+    return open_training(folder, PROVIDERS[spec.backend].name, opened=opened), opened
+
+
+def _count(spec: Spec, outcome: Outcome) -> None:
+    """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
+    options = session_options(spec.onnx)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(Path(spec.folder) / "profile")
+    use, reason = None, "ONNX Runtime does not tell what its arena holds"
+    try:
+        session, opened = _open(spec, options)
+        session.step()
+        session.step()
+        use = read_arena_use(Path(opened.end_profiling()))
+    except (MeasureError, OSError, ValueError) as error:
+        reason = f"ONNX Runtime's profile cannot be read: {error}"
+    if use is None:
+        for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
+            outcome.unknown[f"memory.{field}"] = reason
+        return
+    outcome.peak_allocated_bytes = session.bound_bytes + use.step_bytes
+    outcome.peak_reserved_bytes = use.held_bytes

@@ -1,9 +1,11 @@
 """Exports a recipe's whole training step as one ONNX graph and checks it against torch. Part of the worker."""
 
+import json
 from pathlib import Path
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
+from sslbench.bench.measure.onnx_backend import VERIFIED_FILE
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.onnx.providers import check_provider
 from sslbench.bench.onnx.training_export import export_training
@@ -22,5 +24,7 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     if "opset" in spec.onnx:
         raise MeasureError("--onnx opset: a training step is exported in torch's own choice: leave it out")
     reporter.phase("export")
-    export_training(Recipe.model_validate(spec.recipe), Path(spec.folder))
+    folder = Path(spec.folder)
+    error = export_training(Recipe.model_validate(spec.recipe), folder)
+    (folder / VERIFIED_FILE).write_text(json.dumps({"output_error": error}), encoding="utf-8")
     return Outcome()

@@ -55,6 +55,9 @@ class TrainingSession:
         fixed = {name: self._value(state[name]) for name in manifest.fixed}
         self._now = {name: self._value(state[name]) for name in manifest.updated}
         self._next = {name: self._value(state[name]) for name in manifest.updated}
+        self.bound_bytes = sum(inputs[name].nbytes for name in manifest.inputs)
+        """Bytes of inputs and of both copies of the state."""
+        self.bound_bytes += sum(state[name].nbytes for name in (*manifest.fixed, *manifest.updated, *manifest.updated))
         self._loss = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((), np.float32), "cpu", 0)
         given = {**self._inputs, **fixed}
         self._binding = self._bind(given, self._now, self._next)

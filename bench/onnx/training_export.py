@@ -27,7 +27,7 @@ _CHECKED_FILE = "checked.onnx"
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers")
 
 
-def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> None:
+def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> float:
     """Write the recipe's training step into a folder; an earlier export there is replaced.
 
     Weights and batch are those of seed 0. The graph is first checked against torch with the same random draws as
@@ -37,6 +37,9 @@ def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> None:
         recipe: a training step of the catalog, in fp32.
         folder: is made if there is none.
         steps: how many are compared with torch, at least 1.
+
+    Returns:
+        Largest difference of a step's loss from torch's, as a share of it.
 
     Raises:
         MeasureError: the step cannot be exported (names the operator and its module), or computes something else than
@@ -48,13 +51,14 @@ def export_training(recipe: Recipe, folder: Path, *, steps: int = 2) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_SEED)
-                _export(recipe, Path(scratch), steps)
+                loss_error = _export(recipe, Path(scratch), steps)
             _publish(Path(scratch), folder)
     except OSError as error:
         raise MeasureError(f"{folder}: the training step cannot be written: {error}") from error
+    return loss_error
 
 
-def _export(recipe: Recipe, folder: Path, steps: int) -> None:
+def _export(recipe: Recipe, folder: Path, steps: int) -> float:
     step = ExportStep(recipe)
     start = _arrays(step.state())
     inputs = _arrays(step.inputs())
@@ -67,11 +71,14 @@ def _export(recipe: Recipe, folder: Path, steps: int) -> None:
     manifest = _manifest(recipe, captured)
     state = {name: start[name] for name in (*manifest.fixed, *manifest.updated)}
     del step
-    _check(model, manifest, folder, state=state, inputs=inputs, draws=draws, expected=expected, nudge=nudge)
+    loss_error = _check(
+        model, manifest, folder, state=state, inputs=inputs, draws=draws, expected=expected, nudge=nudge
+    )
     save(with_own_draws(model, draws[0]), folder / MODEL_FILE)
     np.savez(folder / STATE_FILE, **state)  # type: ignore[arg-type]  # the stubs take the keywords for allow_pickle
     np.savez(folder / INPUTS_FILE, **{name: inputs[name] for name in manifest.inputs})  # type: ignore[arg-type]
     manifest.write(folder)
+    return loss_error
 
 
 def _torch_steps(
@@ -96,25 +103,26 @@ def _check(
     draws: list[list[Draw]],
     expected: list[Reached],
     nudge: list[Reached],
-) -> None:
-    """Run the graph with the draws that torch had, and compare after every step."""
+) -> float:
+    """Run the graph with the draws that torch had, and compare after every step; how far the loss was off, at most."""
     given = {entry.name for entry in model.graph.input}
     fed = [
         {f"draw.{index}": draw.values.numpy() for index, draw in enumerate(used) if f"draw.{index}" in given}
         for used in draws
     ]
     save(model, folder / _CHECKED_FILE)
-    names = [*manifest.inputs, *fed[0]]
+    names, errors = [*manifest.inputs, *fed[0]], []
     session = TrainingSession(
         folder / _CHECKED_FILE, manifest.model_copy(update={"inputs": names}), state, {**inputs, **fed[0]}
     )
     for count, (arrays, wanted, other) in enumerate(zip(fed, expected, nudge, strict=True), 1):
         session.feed(arrays)
-        check_steps(
-            state, wanted, other, Reached(session.step(), session.state()), steps=count, first_loss=expected[0].loss
-        )
+        found = Reached(session.step(), session.state())
+        check_steps(state, wanted, other, found, steps=count, first_loss=expected[0].loss)
+        errors.append(abs(found.loss - wanted.loss) / (abs(wanted.loss) or 1.0))
     for path in folder.glob(f"{_CHECKED_FILE}*"):
         path.unlink()
+    return max(errors)
 
 
 def _manifest(recipe: Recipe, captured: Captured) -> Manifest:
