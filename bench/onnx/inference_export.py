@@ -17,13 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslbench.bench.build import inference_module
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.onnx.any_batch import BATCH, Inputs, array, arrays, batch_dimensions, why_not_any_batch
 from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, Exported
 from sslbench.bench.onnx.homes import Homes
 from sslbench.bench.recipe import Recipe
 
-BATCH = "batch"
-"""Name of the dimension that is free in an exported model."""
 _SEED = 0
+_CANNOT = "the inference step cannot be exported to ONNX"
 _LONGEST = 400
 """Letters of the exporter's message that are told."""
 _OPERATOR = re.compile(r"OpOverload\(op='([^']+)', overload='([^']+)'\)")
@@ -44,8 +44,8 @@ def export_inference(recipe: Recipe, folder: Path, *, opset: int | None = None) 
         torch.manual_seed(_SEED)
         module, inputs = inference_module(recipe, torch.device("cpu"))
     with torch.inference_mode():
-        expected = _arrays(module(*inputs))
-    np.savez(folder / INPUTS_FILE, *map(_array, inputs))
+        expected = arrays(module(*inputs))
+    np.savez(folder / INPUTS_FILE, *map(array, inputs))
     np.savez(folder / OUTPUTS_FILE, *expected)
     exported = export(module, inputs, folder, opset=opset)
     exported.write(folder)
@@ -63,9 +63,7 @@ def check_opset(opset: int | None) -> None:
         raise MeasureError(f"--onnx opset: onnx {onnx.__version__} has none newer than {newest}, got {opset}")
 
 
-def export(
-    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], folder: Path, *, opset: int | None = None
-) -> Exported:
+def export(module: torch.nn.Module, inputs: Inputs, folder: Path, *, opset: int | None = None) -> Exported:
     """Write `MODEL_FILE`, weights beside it, for a batch of any size where the module can be exported so.
 
     Args:
@@ -77,29 +75,31 @@ def export(
     Raises:
         MeasureError: as `export_inference`.
     """
-    warning = ""
+    path, reason = folder / MODEL_FILE, ""
     with quiet():
         try:
-            program = _program(module, inputs, _batch_dimensions(inputs), opset)
+            program = _program(module, inputs, batch_dimensions(inputs), opset)
+            _save(program, path)
+            reason = why_not_any_batch(path, module, inputs)
         except torch.onnx.errors.OnnxExporterError as error:
-            warning = f"the model is exported for this batch alone: {_cause(error)}"
-            program = _fixed_program(module, inputs, opset, error)
-        program.save(folder / MODEL_FILE, external_data=True)
-    _check_file(folder / MODEL_FILE)
+            reason = _cause(error)
+            if missing := _missing(error):  # no fixed size mends that
+                raise MeasureError(f"{_CANNOT}: {_named(missing, module, inputs)}") from error
+        if reason:
+            program = _fixed_program(module, inputs, opset)
+            _save(program, path)
     found = program.model.opset_imports[""]
     if opset not in (None, found):
         raise MeasureError(f"--onnx opset: the model cannot be written in opset {opset}, it is one of {found}")
     return Exported(
         opset=found,
-        batch="" if warning else BATCH,
+        batch="" if reason else BATCH,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        warnings=[warning] if warning else [],
+        warnings=[f"the model is exported for this batch alone: {_line(reason)}"] if reason else [],
     )
 
 
-def _program(
-    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], dimensions: Any, opset: int | None
-) -> torch.onnx.ONNXProgram:
+def _program(module: torch.nn.Module, inputs: Inputs, dimensions: Any, opset: int | None) -> torch.onnx.ONNXProgram:
     # Fused attention gives its result in another layout when it runs than when the exporter traces its graph once more
     # (BEiT's, with a bias; Swin's): views of it would not fit. The exported operator is the same.
     with sdpa_kernel(SDPBackend.MATH):
@@ -110,24 +110,18 @@ def _program(
     return program
 
 
-def _fixed_program(
-    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], opset: int | None, first: Exception
-) -> torch.onnx.ONNXProgram:
-    """The program for the batch of the inputs, unless an operator is missing, which no fixed size mends."""
+def _fixed_program(module: torch.nn.Module, inputs: Inputs, opset: int | None) -> torch.onnx.ONNXProgram:
+    """The program for the batch of the inputs alone."""
     try:
-        if missing := _missing(first):
-            raise MeasureError(f"the inference step cannot be exported to ONNX: {_named(missing, module, inputs)}")
         return _program(module, inputs, None, opset)
     except torch.onnx.errors.OnnxExporterError as error:
-        raise MeasureError(f"the inference step cannot be exported to ONNX: {_cause(error)}") from error
+        raise MeasureError(f"{_CANNOT}: {_cause(error)}") from error
 
 
-def _batch_dimensions(inputs: tuple[torch.Tensor, ...]) -> tuple[dict[int, Any], ...]:
-    size = inputs[0].shape[:1]
-    return tuple({0: torch.export.Dim(BATCH)} if size and tensor.shape[:1] == size else {} for tensor in inputs)
-
-
-def _check_file(path: Path) -> None:
+def _save(program: torch.onnx.ONNXProgram, path: Path) -> None:
+    for earlier in path.parent.glob(f"{path.name}*"):
+        earlier.unlink()
+    program.save(path, external_data=True)
     try:
         onnx.checker.check_model(path)  # by path: models above 2 GiB cannot be checked in memory
     except onnx.checker.ValidationError as error:
@@ -144,7 +138,7 @@ def _missing(error: BaseException | None) -> str:
     return ""
 
 
-def _named(operator: str, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> str:
+def _named(operator: str, module: torch.nn.Module, inputs: Inputs) -> str:
     """The operator with the module that first runs it, which a run of the module shows."""
     homes = Homes(module)
     with torch.no_grad(), homes.watching(), _Watch(homes):
@@ -153,11 +147,11 @@ def _named(operator: str, module: torch.nn.Module, inputs: tuple[torch.Tensor, .
     return f"operator {operator}{f' of {home}' if home.endswith(')') else ''} has no ONNX translation"
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own is untyped
     """Tells where operators are run."""
 
     def __init__(self, homes: Homes) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._homes = homes
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -186,14 +180,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-
-
-def _arrays(output: object) -> list[np.ndarray]:
-    leaves = torch.utils._pytree.tree_leaves(output)  # what torch.export itself flattens outputs with
-    return [_array(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)]
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    if tensor.dtype == torch.bfloat16:
-        raise MeasureError("onnx backends take no bf16 inputs or outputs (numpy has no bf16): use --precision fp32")
-    return tensor.detach().cpu().numpy()

@@ -98,4 +98,4 @@ def _size(entry: Any) -> int:
     """Bytes of an input or output; 0 where they are not known before it runs."""
     if entry.type not in _TYPES or not all(isinstance(size, int) for size in entry.shape):
         return 0
-    return prod(entry.shape) * np.dtype(_TYPES[entry.type]).itemsize
+    return int(prod(entry.shape)) * np.dtype(_TYPES[entry.type]).itemsize

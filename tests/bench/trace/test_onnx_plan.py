@@ -110,9 +110,10 @@ def test_a_trace_has_the_weights_once_and_two_steps_alike():
     values = {"x": value(8, 16), "w": value(16, 32), "a": value(8, 32), "y": value(2, 4, 32)}
     found = graph(nodes, values, weights=("w",))
     trace = trace_of(found, plan(found), 8)
-    assert [storage.category for storage in trace.storages] == ["parameter", "input", *["activation"] * 4]
+    assert [storage.category for storage in trace.storages] == ["parameter", "input", *["activation"] * 3]
     first, second = (trace.events[trace.marks[step] : trace.marks[step + 1]] for step in (0, 1))
-    assert [event + 2 if event >= 0 else event - 2 for event in first] == list(second)
+    assert trace.events[: trace.marks[0]] == (0, 1, 2)  # the output is bound before the first step
+    assert [event + 1 if event >= 0 else event - 1 for event in first] == list(second)
     assert [kind.flops for kind in trace.kinds] == [2 * 8 * 16 * 32, 0]
     assert not trace.kinds[1].is_view  # into an output it copies
 
