@@ -81,7 +81,7 @@ def export_inference_files(recipe: Recipe, path: Path, *, cache: ModelCache, ops
         expected = load_arrays(made / inference_files.OUTPUTS_FILE)
         error = check_outputs(found, expected, TOLERANCE[recipe.precision], names)
         files.append(companion(files[0], inference_files.INPUTS_FILE))
-        np.savez(files[-1], **feeds)
+        np.savez(files[-1], **feeds)  # type: ignore[arg-type]  # the stubs take the keywords for allow_pickle
         return Handed(
             files=tuple(files),
             opset=about.opset,

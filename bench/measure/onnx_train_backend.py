@@ -13,9 +13,10 @@ from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
 from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import model_bytes
+from sslbench.bench.onnx.manifest import MODEL_FILE
 from sslbench.bench.onnx.options import effective, open_session, session_options
 from sslbench.bench.onnx.providers import PROVIDERS
-from sslbench.bench.onnx.session import MODEL_FILE, TrainingSession, open_training
+from sslbench.bench.onnx.session import TrainingSession, open_training
 
 
 def run(spec: Spec, reporter: Reporter) -> Outcome:

@@ -1,8 +1,8 @@
 """Steps that are timed in turns with other workers, so that a drift of the machine meets all of them alike.
 
 Part of the worker; standard library only. The parent says when a turn begins; before it, and between turns, the worker
-waits for a line on its standard input and computes nothing. A turn begins with one step that is not timed: it wakes
-threads that slept, and brings back what the others pushed out of the caches.
+waits for a line on its standard input, and none of its threads computes. A turn begins with one step that is not timed:
+it wakes threads that slept, and brings back what the others pushed out of the caches.
 """
 
 import math
@@ -21,6 +21,10 @@ FEWEST_TURNS = 8
 """So many give an interval of the ratio of two backends."""
 _TURN_SECONDS = 0.25  # short beside what drifts, long beside the step that is not timed
 _GPU_TURN_SECONDS = 1.0  # NVML's energy counter needs as much
+_LONGEST_REST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
+_IDLE_SHARE = 0.1
+_IDLE_LOOKS = 2  # in a row: on a busy machine a thread may not get its turn at the first
 
 
 def time_in_turns(
@@ -39,7 +43,7 @@ def time_in_turns(
     meters = _Meters(spec)
     used, enough = 0.0, False
     with without_collector():
-        while reporter.turn(_last(outcome), enough=enough, spent=used >= left_seconds):
+        while _next_turn(outcome, reporter, enough=enough, spent=used >= left_seconds):
             if not outcome.turns:
                 reporter.phase(TIMED_PHASE)
             began = time.monotonic()
@@ -52,8 +56,21 @@ def time_in_turns(
     meters.add_to(outcome)
 
 
-def _last(outcome: Outcome) -> int:
-    return outcome.turns[-1] if outcome.turns else 0
+def _next_turn(outcome: Outcome, reporter: Reporter, *, enough: bool, spent: bool) -> bool:
+    _wait_until_idle()
+    return reporter.turn(outcome.turns[-1] if outcome.turns else 0, enough=enough, spent=spent)
+
+
+def _wait_until_idle() -> None:
+    """Return once no thread of this process computes, after a second at the latest.
+
+    Threads wait for the next operator in a loop before they sleep: ONNX Runtime's for some 40 ms, OpenMP's for 8 ms.
+    """
+    until, idle = time.monotonic() + _LONGEST_REST_SECONDS, 0
+    while idle < _IDLE_LOOKS and time.monotonic() < until:
+        before = time.process_time()
+        time.sleep(_LOOK_SECONDS)
+        idle = idle + 1 if time.process_time() - before < _IDLE_SHARE * _LOOK_SECONDS else 0
 
 
 def _time_turn(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome: Outcome, *, until: float) -> None:

@@ -1,5 +1,7 @@
 import io
 import json
+import threading
+import time
 
 import pytest
 
@@ -57,6 +59,14 @@ def test_a_turn_without_seconds_has_one_step_and_says_that_they_are_spent():
     events, outcome = take(b"run\nend\n", steps=80, left_seconds=0.0)
     assert outcome.turns == [1]
     assert turns_of(events)[-1]["spent"]
+
+
+def test_the_others_have_the_processor_only_when_no_thread_computes():
+    busy_until = time.monotonic() + 0.3
+    thread = threading.Thread(target=lambda: [None for _ in iter(lambda: time.monotonic() < busy_until, False)])
+    thread.start()
+    take(b"", steps=8)
+    assert not thread.is_alive()
 
 
 def test_every_turn_begins_with_a_step_that_is_not_timed():
