@@ -167,7 +167,8 @@ def _missing(outcome: Outcome, recipe: Recipe, memory: Memory) -> dict[str, str]
 def _warnings(samples: list[float], gpu: Gpu | None, sampled: int | None) -> list[str]:
     found = []
     if len(samples) < FEWEST_FOR_INTERVAL:
-        found.append(f"fewer than {FEWEST_FOR_INTERVAL} steps were timed ({len(samples)}): raise --steps or --max-seconds")
+        few = f"fewer than {FEWEST_FOR_INTERVAL} steps were timed ({len(samples)})"
+        found.append(f"{few}: raise --steps or --max-seconds")
     change = drift(samples)
     if change is not None:
         found.append(f"step time changed by {change:+.0%} from the first half of the steps to the second: not settled")
