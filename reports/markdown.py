@@ -91,6 +91,9 @@ def _measurements(report: Report) -> Iterator[str]:
         *_known("Scaling", [escape(view.scaling.summary) if view.scaling else "" for view in views]),
     ]
     yield table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True))
+    lines = [f"- {escape(sweep.title)}: {escape(line)}" for sweep in report.sweeps for line in sweep.turns]
+    if lines:
+        yield "\n".join(lines)
     yield from _phases([view for view in views if view.phases])
 
 

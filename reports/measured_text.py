@@ -12,7 +12,6 @@ from sslbench.reports.phases import PhaseBar
 from sslbench.reports.ranks import ScalingView
 from sslbench.reports.sweep import Sweep, SweepRow, sweeps
 from sslbench.reports.terminal import facts, grid, heading, show, warning_lines
-from sslbench.reports.turns import side_by_side, words
 from sslbench.reports.words import NOT_KNOWN
 
 _BAR_WIDTH = 24
@@ -29,9 +28,6 @@ def print_measurements(records: Sequence[Record], console: Console) -> None:
     for place, sweep in enumerate(found):
         parts = [_full(sweep.rows[0].view, console)] if len(sweep.rows) == 1 else _table(sweep, console)
         show(console, *([Text()] if place else []), *parts)
-    compared = side_by_side(records)
-    if compared:
-        show(console, Text(), *(Text(words(pair)) for pair in compared))
     show(console, *warning_lines([row.view for sweep in found for row in sweep.rows]))
 
 
@@ -109,6 +105,8 @@ def _table(sweep: Sweep, console: Console) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(sweep.title, "bold"), *about, Text(), table]
     if any(name == _ERROR for name, _ in shown):
         parts.append(Text(f"{_ERROR}: how far the prediction of the figure before it is off", "dim"))
+    if sweep.turns:
+        parts += [Text(), *map(Text, sweep.turns)]
     return [*parts, *_failures(sweep)]
 
 

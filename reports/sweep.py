@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sslbench.bench.record import Record
 from sslbench.reports.beside import ComparisonRow
 from sslbench.reports.measurement import MeasurementView, measurement_view
+from sslbench.reports.turns import side_by_side
 from sslbench.reports.units import format_signed
 from sslbench.reports.words import LABEL_LENGTH, Setting, machine_title, plain, recipe_label, recipe_settings
 
@@ -42,6 +43,8 @@ class Sweep:
     columns: tuple[str, ...]
     """Names of what varies."""
     rows: tuple[SweepRow, ...]
+    turns: tuple[str, ...]
+    """Backends that took turns, one against the other, a line each."""
 
 
 def sweeps(records: Sequence[Record]) -> tuple[Sweep, ...]:
@@ -67,7 +70,20 @@ def _sweep(records: Sequence[Record]) -> Sweep:
         place=", ".join(setting.phrase for setting in shared if setting.name in placed[0]),
         columns=tuple(varied),
         rows=tuple(rows),
+        turns=_side_by_side(rows, tables, varied),
     )
+
+
+def _side_by_side(rows: Sequence[SweepRow], tables: Sequence[_Table], varied: Sequence[str]) -> tuple[str, ...]:
+    """Lines of the backends that took turns, with what tells their runs apart."""
+    names = [name for name in varied if name not in ("backend", "threads")]
+    labels = {
+        id(row.record): ", ".join(
+            table[name].phrase or f"{name} {table[name].value}" for name in names if name in table
+        )
+        for row, table in zip(rows, tables, strict=True)
+    }
+    return side_by_side([row.record for row in rows], labels)
 
 
 def _varied(tables: Sequence[_Table]) -> list[str]:

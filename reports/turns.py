@@ -1,61 +1,41 @@
 """Backends that took turns in one run, one against the other."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from sslbench.bench.record import Record
 from sslbench.bench.statistics import paired_ratio
-from sslbench.reports.units import significant
-from sslbench.reports.words import plain
 
 
-@dataclass(frozen=True, slots=True)
-class SideBySide:
-    """One backend against the first of its run; a text that is empty has nothing to show."""
+def side_by_side(records: Sequence[Record], labels: Mapping[int, str]) -> tuple[str, ...]:
+    """Every backend against the first of its run, a line each, in the order of the records.
 
-    recipe: str
-    backend: str
-    base: str
-    step: str
-    """`0.52, 90 % interval 0.50 to 0.55`: its step time as a share of that of `base`."""
-    memory: str
-    outputs: str
-    turns: int
-    """Of each, as far as both have one."""
-
-
-def side_by_side(records: Sequence[Record]) -> tuple[SideBySide, ...]:
-    """Every backend of a run against the first one, in the order of the records."""
+    Args:
+        records: measurements; those that took no turns say nothing here.
+        labels: what tells a record's run from others, by the record's `id`; empty where there is one run.
+    """
     runs: dict[str, list[Record]] = {}
     for record in records:
         if record.turns is not None and record.failure is None:
             runs.setdefault(record.turns.run, []).append(record)
-    return tuple(_against(run[0], other) for run in runs.values() for other in run[1:])
+    return tuple(
+        f"{label}: {line}" if (label := labels.get(id(other), "")) else line
+        for base, *others in runs.values()
+        for other in others
+        for line in (_against(base, other),)
+    )
 
 
-def words(pair: SideBySide) -> str:
-    """The comparison in one line."""
-    parts = [f"step time x {pair.step}", f"memory x {pair.memory}" if pair.memory else "", pair.outputs]
-    return f"{pair.backend} against {pair.base}, {pair.turns} turns each: {', '.join(filter(None, parts))}"
-
-
-def _against(base: Record, other: Record) -> SideBySide:
+def _against(base: Record, other: Record) -> str:
     first, second = _turns(base), _turns(other)
     ratio, interval = paired_ratio(first, second)
-    step = significant(ratio)
+    parts = [f"step time x {ratio:.3g}"]
     if interval is not None:
-        step += f", 90 % interval {significant(interval[0])} to {significant(interval[1])}"
-    before, after = base.memory.required_bytes, other.memory.required_bytes
-    return SideBySide(
-        recipe=plain(base.recipe.name),
-        backend=other.backend,
-        base=base.backend,
-        step=step,
-        memory=significant(after / before) if before and after else "",
-        outputs=_outputs(base, other),
-        turns=min(len(first), len(second)),
-    )
+        parts.append(f"90 % interval {interval[0]:.3g} to {interval[1]:.3g}")
+    parts += [*_memory(base, other), *_outputs(base, other)]
+    turns = min(len(first), len(second))
+    each = f"{turns} turn{'' if turns == 1 else 's'} each"
+    return f"{other.backend} against {base.backend}, {each}: {', '.join(parts)}"
 
 
 def _turns(record: Record) -> list[list[float]]:
@@ -64,9 +44,15 @@ def _turns(record: Record) -> list[list[float]]:
     return [record.time.samples_seconds[begin:end] for begin, end in pairwise(edges)]
 
 
-def _outputs(base: Record, other: Record) -> str:
+def _memory(base: Record, other: Record) -> Iterator[str]:
+    before, after = base.memory.required_bytes, other.memory.required_bytes
+    if before and after:
+        yield f"memory x {after / before:.3g}"
+
+
+def _outputs(base: Record, other: Record) -> Iterator[str]:
     """How far ONNX Runtime's outputs are from torch's, where one of the two is torch."""
     errors = [record.output_error for record in (base, other) if record.output_error is not None]
-    if len(errors) != 1:
-        return ""
-    return f"outputs differ by at most {errors[0]:.2g} of the largest"
+    if len(errors) == 1:
+        of_what = "loss differs by {}" if base.recipe.stage == "train" else "outputs differ by {} of the largest"
+        yield of_what.format(f"at most {errors[0]:.1e}")
