@@ -93,7 +93,6 @@ def measuring(
         gpu_uuid=gpu.uuid if gpu else "",
         source=asdict(source) if source else {},
         snapshot=str(snapshot) if snapshot else "",
-        memory_limit_bytes=memory_limit_bytes,
         devices=devices,
         strategy=strategy,
         in_turns=in_turns,
@@ -101,7 +100,11 @@ def measuring(
     )
     try:
         with _folder(backend, devices) as folder:
-            specs = [spec(task=task, folder=folder) for task in _tasks(recipe, backend, devices)]
+            specs = [
+                # An export is no part of the step that is limited: it holds torch, and the weights several times.
+                spec(task=task, folder=folder, memory_limit_bytes=None if "export" in task else memory_limit_bytes)
+                for task in _tasks(recipe, backend, devices)
+            ]
             outcome = yield from _run(specs, watch, budget.timeout, progress)
     except WorkerError as error:
         failed = failed_record(error, recipe=recipe, backend=backend, command=command)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import psutil
+
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
@@ -10,7 +12,7 @@ from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
 from sslbench.bench.onnx.arena_use import read_arena_use
-from sslbench.bench.onnx.exported import model_bytes, read_exported
+from sslbench.bench.onnx.exported import MODEL_FILE, model_bytes, read_exported
 from sslbench.bench.onnx.options import effective
 from sslbench.bench.onnx.runner import OPTIMISED_FILE, Runner
 
@@ -55,12 +57,15 @@ def _count(model: Path, bound_bytes: int, spec: Spec, outcome: Outcome) -> None:
     """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
     use, reason, folder = None, "ONNX Runtime does not tell what its arena holds", Path(spec.folder)
     try:
+        _check_room(model, spec, outcome)
         observed = Runner(model, spec.backend, spec.onnx, precision=spec.recipe["precision"], observe=folder)
         observed.step()
         observed.step()
         use = read_arena_use(observed.end_profiling())
+        if spec.recipe["precision"] == "fp16":
+            _warn_of_casts(model / MODEL_FILE, folder / OPTIMISED_FILE, outcome)
     except (MeasureError, OSError, ValueError) as error:
-        reason = f"ONNX Runtime's profile cannot be read: {error}"
+        reason = f"no profile of ONNX Runtime: {error}"
     if use is None:
         for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
             outcome.unknown[f"memory.{field}"] = reason
@@ -69,3 +74,28 @@ def _count(model: Path, bound_bytes: int, spec: Spec, outcome: Outcome) -> None:
     weights_bytes = sum(path.stat().st_size for path in folder.glob(f"{OPTIMISED_FILE}*"))
     outcome.peak_allocated_bytes = weights_bytes + bound_bytes + use.step_bytes
     outcome.peak_reserved_bytes = use.held_bytes
+
+
+def _check_room(model: Path, spec: Spec, outcome: Outcome) -> None:
+    """What was measured shall not be lost to a second session, which writes its graph and so holds weights twice more.
+
+    Raises:
+        MeasureError: there is too little memory for it.
+    """
+    step_bytes = max((outcome.peak_resident_bytes or 0) - (outcome.baseline_bytes or 0), 0)
+    room = psutil.virtual_memory().available
+    if spec.memory_limit_bytes is not None:
+        room = min(room, spec.memory_limit_bytes - resident_bytes())
+    if room < step_bytes + 2 * model_bytes(model):
+        raise MeasureError("too little memory is left for another session")
+
+
+def _warn_of_casts(model: Path, optimised: Path, outcome: Outcome) -> None:
+    from sslbench.bench.onnx.casts import added_casts  # noqa: PLC0415 - imports onnx, when memory has been measured
+
+    added = added_casts(model, optimised)
+    if added > 0:
+        outcome.warnings.append(
+            f"fp16: ONNX Runtime has no half-precision kernel for some operators here: {added} casts were put around "
+            "them, which compute in fp32"
+        )

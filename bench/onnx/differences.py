@@ -6,7 +6,7 @@ import numpy as np
 
 from sslbench.bench.errors import MeasureError
 
-TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 5e-2, "int8": 0.5}
+TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 2e-2, "int8": 0.25}
 """Largest difference allowed, as a share of the output's largest value, by precision; docs/onnx.md has the reasons."""
 
 

@@ -1,5 +1,6 @@
 """Inference in ONNX Runtime, measured by real workers."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,20 @@ def test_eight_bits_are_smaller_and_further_off():
     plain, small = run(), run(RECIPE.with_options(precision="int8"))
     assert small.model_bytes < plain.model_bytes / 3
     assert plain.output_error < small.output_error < 0.1
+
+
+def test_half_precision_says_where_the_processor_has_none():
+    record = run(RECIPE.with_options(precision="fp16"))
+    assert record.model_bytes < 25_000_000
+    assert 1e-5 < record.output_error < 0.01
+    assert any(re.search(r"fp16: ONNX Runtime has no .*: \d+ casts", warning) for warning in record.warnings)
+
+
+def test_too_little_memory_for_a_second_session_costs_its_figures_alone():
+    peak = run().memory.required_bytes
+    record = run(memory_limit_bytes=int(1.2 * peak))
+    assert record.memory.peak_allocated_bytes is None
+    assert "too little memory is left" in record.unknown["memory.peak_allocated_bytes"]
 
 
 def test_a_kept_model_that_was_damaged_is_exported_again(kept):

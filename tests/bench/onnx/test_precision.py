@@ -7,7 +7,15 @@ import pytest
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.onnx.cache import ModelCache
 from sslbench.bench.onnx.differences import TOLERANCE, check_outputs
-from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, Exported, load_arrays, model_bytes
+from sslbench.bench.onnx.exported import (
+    INPUTS_FILE,
+    MODEL_FILE,
+    OUTPUTS_FILE,
+    Exported,
+    load_arrays,
+    model_bytes,
+    read_exported,
+)
 from sslbench.bench.onnx.models import exported_model
 from sslbench.bench.onnx.precision import convert
 from sslbench.bench.onnx.runner import Runner
@@ -44,6 +52,7 @@ def test_half_and_eight_bits_come_from_the_kept_model(models):
     folders = dict(zip(("fp32", "fp16", "int8", "tf32"), models("mlm", "fp32", "fp16", "int8", "tf32"), strict=True))
     assert len(models.exports) == 1
     assert folders["tf32"] == folders["fp32"]
+    assert read_exported(folders["int8"]).warnings == []
     sizes = {precision: model_bytes(folder) for precision, folder in folders.items()}
     assert sizes["int8"] < sizes["fp16"] < sizes["fp32"]
     errors = {precision: error_of(folder, precision) for precision, folder in folders.items()}
@@ -55,6 +64,8 @@ def test_convolutions_stay_in_fp32_beside_int8(models):
     operators = {node.op_type for node in onnx.load(folder / MODEL_FILE, load_external_data=False).graph.node}
     assert "Conv" in operators
     assert "ConvInteger" not in operators
+    (warning,) = read_exported(folder).warnings
+    assert warning.startswith("int8: the model has no matrix product")
 
 
 def test_fp16_takes_and_gives_fp32(models):
