@@ -99,6 +99,7 @@ def machine_from_card(spec: "GPUSpecification") -> Machine:
         memory_bandwidth_bytes_per_second=Figure(
             value=(spec.memory_bandwidth_gb_s or 0) * 1e9, basis="datasheet", source=page
         ),
+        l2_cache_bytes=_cache(spec, page),
         multiprocessors=spec.shading_units // generation.lanes,
         peak_flops_per_second=dense_peaks(spec, generation),
         launch_seconds=_LAUNCH,
@@ -135,6 +136,11 @@ def _memory(spec: "GPUSpecification", generation: Generation, page: str) -> Figu
     nominal = spec.memory_size_gb or 0
     source = f"{nominal:g} GiB x {share:.4f} that the driver reports; {page}"
     return Figure(value=round(nominal * GIB * share), basis="derived", source=source)
+
+
+def _cache(spec: "GPUSpecification", page: str) -> Figure | None:
+    size = spec.l2_cache_mb
+    return Figure(value=round(size * 2**20), basis="datasheet", source=page) if size else None
 
 
 def _power(spec: "GPUSpecification", page: str) -> Figure | None:

@@ -13,13 +13,24 @@ from functools import cache
 from itertools import pairwise
 from types import ModuleType
 
-from sslbench.bench.predict import capacity, efficiency, memory, time, workspace
+from sslbench.bench.predict import capacity, convolution, efficiency, gemm, gpu, gpu_kernels, memory, time, workspace
+from sslbench.bench.predict.gpu_kernels import operator_kernels
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.record import ConstantUsed
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Figure, Machine
 
-MODULES: tuple[ModuleType, ...] = (capacity, workspace, memory, time, efficiency)
+MODULES: tuple[ModuleType, ...] = (
+    capacity,
+    workspace,
+    memory,
+    time,
+    efficiency,
+    gpu,
+    gemm,
+    gpu_kernels,
+    convolution,
+)
 _UNITS = {"BYTES_PER_SECOND": "B/s", "FLOPS_PER_SECOND": "FLOP/s", "BYTES": "B", "SECONDS": "s"}
 _LINK = re.compile(r"https?://\S+[^\s.,;)]")
 _Applies = Callable[[Trace, Machine], bool]
@@ -40,7 +51,9 @@ def _figures(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
         yield _figure("in_use_bytes", "memory that others hold", "B", device.in_use_bytes)
     bandwidth = device.memory_bandwidth_bytes_per_second
     yield _figure("memory_bandwidth_bytes_per_second", "memory bandwidth", "B/s", bandwidth)
-    used = {time.peak_flops(kind, classify(kind), device, trace) for kind in trace.kinds if kind.flops}
+    if device.l2_cache_bytes is not None and device.kind != "cpu":
+        yield _figure("l2_cache_bytes", "L2 cache", "B", device.l2_cache_bytes)
+    used = {time.peak_flops(kind, device, trace) for kind in trace.kinds if kind.flops}
     for dtype, figure in device.peak_flops_per_second.items():
         if figure.value in used:
             used.discard(figure.value)  # types that share a rate are listed once
@@ -87,15 +100,18 @@ _COUNTS: dict[str, _Applies] = {
     "FULL_RATE_": lambda trace, machine: _on_gpu(trace, machine) and machine.device.kind != "mps",
     "WIDE_MEMORY_": lambda trace, machine: _on_wide_memory(machine),
     "HALF_ON_WIDE_MEMORY": lambda trace, machine: _on_wide_memory(machine),
-    **dict.fromkeys(("CUDA_", "CUBLAS_", "FRAGMENTATION_", "TILE_", "KERNEL_"), _on_gpu),
+    **dict.fromkeys(("FEW_CHANNELS", "DEPTHWISE_", "FULL_PRECISION_"), _convolves),
+    **dict.fromkeys(("CUDA_", "CUBLAS_", "FRAGMENTATION_"), _on_gpu),
+    **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_"), _on_gpu),
+    **dict.fromkeys(("LAYER_NORM_", "ATTENTION_", "PLANE_"), _on_gpu),
+    **dict.fromkeys(("TILE_", "FILLED_TILE", "K_STEP", "LEAST_SPLIT_"), _on_gpu),
     **dict.fromkeys(("CPU_", "FRESH_"), _on_cpu),
 }
 """Where a constant counts, by the beginning of its name; the first that matches."""
 
 
 def _on_wide_memory(machine: Machine) -> bool:
-    bandwidth = machine.device.memory_bandwidth_bytes_per_second.value
-    return machine.device.kind != "cpu" and bandwidth > efficiency.WIDE_MEMORY_BYTES_PER_SECOND
+    return machine.device.kind != "cpu" and gpu.GPU(machine.device).wide_memory
 
 
 def _of_modules(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
@@ -145,21 +161,33 @@ def documented(module: ModuleType) -> dict[str, str]:
 
 # ---------------------------------------------------------------------- kernels
 def _factors(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
-    on_cpu = machine.device.kind == "cpu"
-    links = ", ".join(_LINK.findall(efficiency.__doc__ or ""))
-    source = documented(efficiency)["_CPU"] if on_cpu else f"fitted on {links}"
-    used = {(classify(kind), kind.channels_last) for kind in trace.kinds if not kind.is_view}
-    factors = {
-        (operator_class, efficiency.multipliers(operator_class, on_cpu=on_cpu, channels_last=channels_last))
-        for operator_class, channels_last in used
-    }
-    for operator_class, pair in sorted(factors):
-        for value, part in zip(pair, ("arithmetic", "traffic"), strict=True):
-            if value:
-                yield ConstantUsed(
-                    name=f"factor.{operator_class.replace(' ', '-')}.{part}",
-                    value=value,
-                    unit="",
-                    meaning=f"{operator_class}: times its ideal time for {part}",
-                    source=source,
-                )
+    kinds = [kind for kind in trace.kinds if not kind.is_view]
+    if machine.device.kind == "cpu":
+        source = documented(efficiency)["_CPU"]
+        for operator_class in sorted({classify(kind) for kind in kinds}):
+            factors = zip(("arithmetic", "traffic"), efficiency.cpu_factors(operator_class), strict=True)
+            yield from _family_factors(operator_class, dict(factors), source)
+        return
+    source = f"fitted on {', '.join(_LINK.findall(efficiency.__doc__ or ''))}"
+    for family in sorted({kernel.family for kind in kinds for kernel in operator_kernels(kind)}):
+        yield from _family_factors(family, efficiency.gpu_reach(family)._asdict(), source)
+
+
+_FACTOR_MEANINGS = {
+    "arithmetic": "times its ideal time for arithmetic",
+    "traffic": "times its ideal time for traffic",
+    "instructions": "instructions of a lane for an element",
+    "passes": "times that its data goes through memory",
+}
+
+
+def _family_factors(family: str, factors: dict[str, float], source: str) -> Iterator[ConstantUsed]:
+    for part, value in factors.items():
+        if value:
+            yield ConstantUsed(
+                name=f"factor.{family.replace(' ', '-')}.{part}",
+                value=value,
+                unit="",
+                meaning=f"{family}: {_FACTOR_MEANINGS[part]}",
+                source=source,
+            )

@@ -1,38 +1,74 @@
-"""What kernels reach of a machine's peaks, by class of operator: the constants of the step-time model and their origin.
+"""What kernels reach of a machine's peaks, by family of kernels: the constants of the step-time model and their origin.
 
-The GPU factors were fitted together on the published throughput of half of 200 timm models (inference on an RTX 3090
-and an RTX 4090, PyTorch 2.1 to 2.9; training on an RTX 3090, PyTorch 1.12; fp16 autocast, NCHW and NHWC), bounded below
-by what is physical (0.9 of the rated arithmetic, since boards boost; 0.8 of the counted bytes, since some are cached).
-Source: https://github.com/huggingface/pytorch-image-models/tree/main/results; docs/accuracy.md has the other half.
+The GPU factors were fitted together on the published throughput of half of the timm models whose tables were traced
+(inference on an RTX 3090 and an RTX 4090, PyTorch 1.13 to 2.9; training on an RTX 3090, PyTorch 1.12; fp16 autocast,
+NCHW and NHWC), with priors that say what is physical. Source:
+https://github.com/huggingface/pytorch-image-models/tree/main/results; docs/accuracy.md has the other half.
 """
 
+from typing import NamedTuple
+
+from sslbench.bench.predict.kernel import Family
 from sslbench.bench.predict.operators import OperatorClass
 
 Factors = tuple[float, float]
-"""(compute, bytes): how many times its ideal time an operator takes for its arithmetic and for its traffic."""
+"""(compute, bytes): times its ideal time that an operator takes on a CPU for its arithmetic and for its traffic."""
 
-_CONVOLUTIONS: dict[OperatorClass, tuple[Factors, Factors]] = {
-    "convolution 1x1": ((1.6, 0.8), (1.5, 0.8)),
-    "convolution": ((0.9, 4.1), (0.9, 0.9)),
-    "grouped convolution": ((1.5, 4.0), (1.7, 2.1)),
-    "depthwise convolution": ((1.2, 2.2), (1.2, 2.6)),
-    "first convolution": ((3.2, 2.1), (1.7, 1.0)),
-    "convolution 1x1 backward": ((1.1, 7.0), (1.9, 4.3)),
-    "convolution backward": ((2.5, 1.3), (0.9, 1.4)),
-    "grouped convolution backward": ((3.1, 15.0), (15.0, 1.3)),
-    "depthwise convolution backward": ((1.2, 12.3), (1.2, 7.4)),
-    "first convolution backward": ((1.4, 1.6), (1.4, 1.6)),
-    "batch normalisation": ((0.0, 1.1), (0.0, 0.8)),
+
+class Reach(NamedTuple):
+    """What a family of GPU kernels needs beside the ideal."""
+
+    arithmetic: float = 1.0
+    """Times the time of its tiles on the matrix units."""
+    instructions: float = 0.0
+    """Instructions of a lane for an element."""
+    passes: float = 1.0
+    """Times that its data goes through memory, where that is not once."""
+
+
+_GPU: dict[Family, Reach] = {
+    "matrix product": Reach(0.9),
+    "batched product": Reach(1.64, passes=1.37),
+    "convolution 1x1": Reach(1.06, passes=1.19),
+    "convolution": Reach(1.05, passes=1.05),
+    "grouped convolution": Reach(1.22, passes=1.05),
+    "first convolution": Reach(1.15, passes=1.05),
+    "depthwise convolution NCHW": Reach(instructions=7.3, passes=1.03),
+    "depthwise convolution NHWC": Reach(instructions=2.3, passes=1.49),
+    "convolution 1x1 backward": Reach(1.23, passes=1.05),
+    "convolution backward": Reach(1.12, passes=1.05),
+    "grouped convolution backward": Reach(1.67, passes=1.05),
+    "first convolution backward": Reach(1.16, passes=1.05),
+    "depthwise convolution NCHW backward": Reach(instructions=16.6, passes=1.06),
+    "depthwise convolution NHWC backward": Reach(instructions=7.7, passes=1.15),
+    "layout conversion": Reach(),
+    "flash attention": Reach(1.05, 12.0, 1.05),
+    "efficient attention": Reach(1.74, 22.0, 1.05),
+    "flash attention backward": Reach(1.4, 12.0, 1.05),
+    "efficient attention backward": Reach(1.8, 20.0, 1.05),
+    "softmax": Reach(instructions=29.0, passes=1.1),
+    "batch normalisation": Reach(instructions=6.0, passes=1.75),
+    "batch normalisation backward": Reach(instructions=11.0, passes=2.12),
+    "layer normalisation": Reach(instructions=59.0, passes=1.67),
+    "layer normalisation backward": Reach(instructions=30.0, passes=1.74),
+    "group normalisation": Reach(instructions=20.0, passes=1.41),
+    "group normalisation backward": Reach(instructions=40.0, passes=1.74),
+    "copy": Reach(instructions=10.0, passes=1.16),
+    "strided copy": Reach(instructions=195.0, passes=1.06),
+    "pointwise": Reach(instructions=10.0),
+    "broadcast": Reach(instructions=36.0),
+    "exponential": Reach(instructions=32.0),
+    "exponential backward": Reach(instructions=50.0, passes=1.05),
+    "error function": Reach(instructions=99.0, passes=1.67),
+    "error function backward": Reach(instructions=520.0, passes=1.05),
+    "pooling": Reach(instructions=54.0, passes=1.08),
+    "reduction": Reach(instructions=41.0),
+    "interpolation": Reach(instructions=30.0, passes=1.05),
+    "optimizer": Reach(passes=1.05),
 }
-"""In NCHW and in NHWC: cuDNN's tensor-core kernels work in NHWC and convert what is not."""
-_OTHERS: dict[OperatorClass, Factors] = {
-    "matrix product": (1.02, 2.0),
-    "attention": (1.1, 0.8),
-    "softmax": (0.0, 3.2),
-    "layer normalisation": (0.0, 0.8),
-    "copy": (0.0, 0.8),
-    "pointwise": (0.0, 1.2),
-}
+"""Below 1, arithmetic runs above the rated clock. Passes above 1.3 are data that is read twice (statistics before they
+are used), or kernels that keep too little in flight. What timm's models hardly have (backward passes of fused
+attention, optimizers) stayed at its prior."""
 _CPU: dict[str, Factors] = {
     "convolution 1x1": (1.1, 1.0),
     "convolution": (1.1, 1.0),
@@ -49,33 +85,46 @@ _CPU: dict[str, Factors] = {
 }
 """On a CPU whose peak is a measured matrix product, backward as forward: from torch's profiler on an EPYC 9004."""
 
-FULL_RATE_TENSOR_CORES = 1.3
-"""Tensor cores that run at 4 or more times the fp32 rate are starved: the best published matrix products reach 0.74 to
-0.87 of the dense peak on A100, V100 and H100, but 1.0 on GeForce cards, which accumulate at half rate
-(tests/data/achieved_matmul.csv)."""
-TILE_FILL_SECONDS = 1.6e-6
-"""Time that a 128 x 128 tile of a matrix product takes to fill and drain its pipeline, beside its arithmetic.
 
-An estimate, chosen with BERT-base's published steps on an A100 in view (bench/published/rows.csv).
-"""
-TILE_FLOPS_PER_K = 2 * 128 * 128
-WIDE_MEMORY_BYTES_PER_SECOND = 1.2e12
+BANDWIDTH_PASSES = 1.05
+"""Times its bytes over the rated bandwidth that a pointwise kernel takes. Fitted with the factors of the kernels;
+published products of long vectors reach 0.79 to 0.93 of it (mli/transformers-benchmarks, on five cards)."""
+L2_KEPT = 0.53
+"""Part of the L2 cache that still holds what the kernel before wrote. Of a kernel that moves b bytes, the part
+c / (b + c) comes from a cache with c such bytes; fitted with the factors of the kernels, on cards with 6 and 72 MiB."""
+L2_COST = 0.26
+"""Time that bytes in the L2 cache take, over that of bytes in memory. Fitted with the factors of the kernels."""
+FULL_RATE_BYTES_PER_CLOCK = 1400.0
+"""FLOPs of a multiprocessor and clock, times the bytes of an element, above which tensor cores run at full rate.
+GeForce cards accumulate in fp32 at half rate, 512 FLOP in 2-byte types; full rate is 1024 (Turing, Ampere's workstation
+cards) to 4096 (H100), by NVIDIA's white papers."""
+FULL_RATE_TENSOR_CORES = 1.2
+"""How many times longer products take on tensor cores at full rate, which are starved or throttled. The best published
+products reach 0.6 to 0.87 of the dense peak on A100, V100, RTX A6000 and H100, but 1.0 on GeForce cards
+(tests/data/achieved_matmul.csv); chosen with BERT-base's published steps on an A100 in view."""
+WIDE_MEMORY_BYTES_PER_CLOCK = 9.0
+"""From this bandwidth a clock and multiprocessor on (A100, H100, B200), memory moves more than half-precision kernels
+keep in flight. Source: bandwidth x latency = bytes in flight; an RTX 3090 has 6.7 bytes a clock, an A100 10 or 13."""
 HALF_ON_WIDE_MEMORY = 1.25
-"""From this bandwidth on (stacked memory), kernels on half-precision data have too few bytes in flight to fill it: how
-many times longer their traffic takes. Set by ResNet-50's published fp16 training on A100 and H100, slower by a quarter
-than its TF32 training would have it (bench/published/rows.csv)."""
-KERNEL_FLOOR_SECONDS = 2e-6
-"""Shortest kernel on a GPU, from start to end of a small one."""
+"""How many times longer the traffic of half-precision kernels takes on such memory. Set by ResNet-50's published fp16
+training on A100 and H100, slower by a quarter than its TF32 training would have it (bench/published/rows.csv)."""
+KERNEL_SECONDS = 3e-6
+"""Time for a kernel to start, ramp up and end, beside its work. An estimate from small kernels back to back; the fit of
+the factors was made with it, and hardly depends on it."""
+MEMORY_LATENCY_CLOCKS = 540.0
+"""Clocks that a thread waits for memory. Fitted on the bilinear interpolations of EfficientFormerV2, which read pixel
+after pixel; about the latency that micro-benchmarks give."""
 FRESH_BYTES = 32 * 2**20
 """glibc gives blocks from this size on (the most that its threshold adapts to) back to the system, mallopt(3)."""
 FRESH_BYTES_PER_SECOND = 3e9
 """Rate at which a system hands out zeroed 4 KiB pages as a kernel first writes to them (seen in a virtual machine)."""
 
 
-def multipliers(operator_class: OperatorClass, *, on_cpu: bool, channels_last: bool) -> Factors:
-    """The factors of a class of operators on a GPU or a CPU."""
-    if on_cpu:
-        return _CPU[operator_class.removesuffix(" backward")]
-    if operator_class in _CONVOLUTIONS:
-        return _CONVOLUTIONS[operator_class][channels_last]
-    return _OTHERS[operator_class]
+def gpu_reach(family: Family) -> Reach:
+    """What a family of kernels needs on a GPU."""
+    return _GPU[family]
+
+
+def cpu_factors(operator_class: OperatorClass) -> Factors:
+    """The factors of a class of operators on a CPU, backward as forward."""
+    return _CPU[operator_class.removesuffix(" backward")]

@@ -24,7 +24,7 @@ OperatorClass = Literal[
     "pointwise",
 ]
 
-_GEMMS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation")
+MATRIX_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation")
 _COPIES = ("_to_copy", "clone", "copy_", "cat", "stack", "contiguous", "constant_pad_nd", "index_select")
 _FEW_CHANNELS = 4
 _BACKWARD: dict[OperatorClass, OperatorClass] = {
@@ -49,7 +49,7 @@ def classify(kind: OperatorKind) -> OperatorClass:
     name = kind.name.removeprefix("aten.").partition(".")[0]
     if "convolution" in name:
         return _BACKWARD[_convolution(kind, 1)] if "backward" in name else _convolution(kind, 0)
-    if name in _GEMMS:
+    if name in MATRIX_PRODUCTS:
         return "matrix product"
     if name in _COPIES:
         return "copy"
@@ -70,12 +70,6 @@ def _convolution(kind: OperatorKind, first: int) -> OperatorClass:
 
 def _is_pointwise(weight: Shape) -> bool:
     return all(size == 1 for size in weight[2:])
-
-
-def inner_size(kind: OperatorKind) -> int | None:
-    """Length of the sums of a matrix product (its k); None where the inputs do not tell."""
-    matrices = [shape for _, shape in kind.inputs if len(shape) >= 2]
-    return matrices[0][-1] if len(matrices) >= 2 else None
 
 
 def compute_dtype(kind: OperatorKind) -> str:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.time import peak_dtype
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Device, DType
@@ -17,5 +16,5 @@ def main_dtype(trace: Trace, device: Device) -> DType:
     flops: Counter[DType] = Counter()
     for call in trace.calls:
         kind = trace.kinds[call.kind]
-        flops[peak_dtype(kind, classify(kind), device, trace)] += kind.flops
+        flops[peak_dtype(kind, device, trace)] += kind.flops
     return max(flops, key=lambda dtype: flops[dtype], default="fp32")

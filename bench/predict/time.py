@@ -1,31 +1,37 @@
-"""Step time from a trace and a machine: a roofline for every operator, with the efficiency that its class reaches.
+"""Step time from a trace and a machine: a roofline for every kernel, with the efficiency that its family reaches.
 
-An operator takes `((a * FLOPs / peak)^3 + (b * bytes / bandwidth)^3)^(1/3)`: the larger of arithmetic and traffic,
-rounded off where both count. bench/predict/efficiency.py has the factors (a, b) of each class of operators.
+On a GPU an operator is the kernels that it launches (bench/predict/gpu_kernels.py), and a kernel takes the larger of
+its arithmetic and its traffic (bench/predict/gpu.py). On a CPU an operator takes `((a * FLOPs / peak)^3 + (b * bytes /
+bandwidth)^3)^(1/3)`, with factors (a, b) for each class. The constants stand in bench/predict/efficiency.py.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import exp
+from math import exp, sqrt
 
-from sslbench.bench.predict.efficiency import (
-    FRESH_BYTES,
-    FRESH_BYTES_PER_SECOND,
-    FULL_RATE_TENSOR_CORES,
-    HALF_ON_WIDE_MEMORY,
-    KERNEL_FLOOR_SECONDS,
-    TILE_FILL_SECONDS,
-    TILE_FLOPS_PER_K,
-    WIDE_MEMORY_BYTES_PER_SECOND,
-    multipliers,
-)
-from sslbench.bench.predict.operators import OperatorClass, classify, compute_dtype, inner_size
+from sslbench.bench.predict.efficiency import FRESH_BYTES, FRESH_BYTES_PER_SECOND, cpu_factors
+from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
+from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
+from sslbench.bench.predict.operators import classify, compute_dtype
 from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, DType, Machine
 
-ROUNDING = 3.0
-LOG_SIGMA = {"cuda": 0.2, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
-"""Standard deviation of log(measured / predicted), by kind of device."""
+LOG_SIGMA = {"cuda": 0.1, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
+"""Standard deviation of log(measured / predicted), by kind of device, before what is badly known in the step."""
+_FAMILY_SIGMA = {
+    "grouped convolution": 0.4,
+    "grouped convolution backward": 0.6,
+    "depthwise convolution NCHW": 0.3,
+    "depthwise convolution NHWC": 0.3,
+    "depthwise convolution NCHW backward": 0.4,
+    "depthwise convolution NHWC backward": 0.4,
+    "batched product": 0.5,
+    "strided copy": 0.3,
+    "interpolation": 0.5,
+    "efficient attention": 0.3,
+    "efficient attention backward": 0.3,
+}
+"""The same for the time of families of GPU kernels that are known worse than others, all of one family off together."""
 Z_90 = 1.645
 FRESH_MEMORY = "fresh memory"
 """Named as a class of operators: what the system takes to hand out memory."""
@@ -51,20 +57,36 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     for call in trace.calls:
         calls[call.kind] += 1
     by_class: dict[str, float] = defaultdict(float)
+    gpu = GPU(device)
     for index, count in calls.items():
-        kind = trace.kinds[index]
-        if kind.is_view:
-            continue
-        by_class[classify(kind)] += count * operator_seconds(kind, device, trace)
+        for name, seconds in _parts(trace.kinds[index], gpu, trace):
+            by_class[name] += count * seconds
     if device.kind == "cpu":
         by_class[FRESH_MEMORY] = _fresh_bytes(trace) / FRESH_BYTES_PER_SECOND
     device_seconds = sum(by_class.values())
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
     # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
-    order = 1.0 if device.kind == "cpu" else ROUNDING
-    total = _larger(device_seconds, dispatch_seconds, order)
-    spread = exp(Z_90 * LOG_SIGMA[device.kind])
+    total = larger(device_seconds, dispatch_seconds, 1.0 if device.kind == "cpu" else ROUNDING)
+    spread = exp(Z_90 * _log_sigma(device, by_class))
     return TimePrediction(total, (total / spread, total * spread), device_seconds, dispatch_seconds, dict(by_class))
+
+
+def _parts(kind: OperatorKind, gpu: GPU, trace: Trace) -> list[tuple[str, float]]:
+    """(class or family, seconds) of one call of an operator."""
+    device = gpu.device
+    if kind.is_view:
+        return []
+    if device.kind == "cpu":
+        return [(classify(kind), larger(*_cpu_roofline(kind, device, trace)))]
+    peak, size = peak_flops(kind, device, trace), item_bytes(kind)
+    return [(kernel.family, gpu.kernel_seconds(kernel, peak, size)) for kernel in operator_kernels(kind)]
+
+
+def _log_sigma(device: Device, by_class: dict[str, float]) -> float:
+    """What is not known of the step's time: of all steps on such a device, and of the families in it."""
+    total = sum(by_class.values()) or 1.0
+    families = (by_class.get(family, 0.0) / total * sigma for family, sigma in _FAMILY_SIGMA.items())
+    return sqrt(LOG_SIGMA[device.kind] ** 2 + sum(part**2 for part in families))
 
 
 def _fresh_bytes(trace: Trace) -> int:
@@ -75,54 +97,39 @@ def _fresh_bytes(trace: Trace) -> int:
 
 def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Time of one call of an operator on a device."""
-    seconds = _larger(*roofline_seconds(kind, device, trace), ROUNDING)
-    return seconds if device.kind == "cpu" else max(seconds, KERNEL_FLOOR_SECONDS)
+    return sum(seconds for _, seconds in _parts(kind, GPU(device), trace))
 
 
 def roofline_seconds(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
     """What one call of an operator takes for its arithmetic, and for its traffic."""
-    operator_class = classify(kind)
-    compute, traffic = multipliers(operator_class, on_cpu=device.kind == "cpu", channels_last=kind.channels_last)
-    arithmetic = compute * _arithmetic_seconds(kind, operator_class, device, trace) if kind.flops else 0.0
-    return arithmetic, traffic * _traffic_seconds(kind, device)
-
-
-def _larger(first: float, second: float, order: float) -> float:
-    """The larger of two times, rounded off where they are close (the norm of this order; 1 adds them)."""
-    return float((first**order + second**order) ** (1 / order))
-
-
-def _traffic_seconds(kind: OperatorKind, device: Device) -> float:
-    bandwidth = device.memory_bandwidth_bytes_per_second.value
-    seconds = (kind.bytes_read + kind.bytes_written) / bandwidth
-    half = compute_dtype(kind) in ("fp16", "bf16")
-    return seconds * HALF_ON_WIDE_MEMORY if half and bandwidth > WIDE_MEMORY_BYTES_PER_SECOND else seconds
-
-
-def _arithmetic_seconds(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
-    peak = peak_flops(kind, operator_class, device, trace)
-    seconds = kind.flops / peak
     if device.kind == "cpu":
-        return seconds
-    if peak >= 4 * device.peak_flops_per_second["fp32"].value:
-        seconds *= FULL_RATE_TENSOR_CORES
-    k = inner_size(kind) if operator_class == "matrix product" else None
-    if k and device.multiprocessors:
-        seconds *= 1 + TILE_FILL_SECONDS * peak / device.multiprocessors / TILE_FLOPS_PER_K / k
-    return seconds
+        return _cpu_roofline(kind, device, trace)
+    gpu, peak, size = GPU(device), peak_flops(kind, device, trace), item_bytes(kind)
+    kernels = operator_kernels(kind)
+    return (
+        sum(gpu.arithmetic_seconds(kernel, peak, size) for kernel in kernels),
+        sum(gpu.traffic_seconds(kernel, size) for kernel in kernels),
+    )
 
 
-def peak_flops(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> float:
+def _cpu_roofline(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
+    compute, traffic = cpu_factors(classify(kind))
+    arithmetic = compute * kind.flops / peak_flops(kind, device, trace)
+    moved = kind.bytes_read + kind.bytes_written
+    return arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value
+
+
+def peak_flops(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Dense peak for the operator's type; a type without a fast path runs at the fp32 rate."""
-    return device.peak_flops_per_second[peak_dtype(kind, operator_class, device, trace)].value
+    return device.peak_flops_per_second[peak_dtype(kind, device, trace)].value
 
 
-def peak_dtype(kind: OperatorKind, operator_class: OperatorClass, device: Device, trace: Trace) -> DType:
+def peak_dtype(kind: OperatorKind, device: Device, trace: Trace) -> DType:
     """The type whose peak bounds the operator: its own, else fp32."""
     dtype = compute_dtype(kind)
     wanted: DType = "fp32"
     if dtype == "fp32":
-        tf32 = trace.tf32_convolution if "convolution" in operator_class else trace.tf32_matmul
+        tf32 = trace.tf32_convolution if "convolution" in kind.name else trace.tf32_matmul
         wanted = "tf32" if tf32 else "fp32"
     elif dtype == "fp16":
         wanted = "fp16"

@@ -1,15 +1,22 @@
 """Step times: laws that hold for every machine, and published times of BERT-base on an A100."""
 
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.machines import find_machine
+from sslbench.bench.predict.gemm import MatrixUnits, product_seconds
+from sslbench.bench.predict.gpu import GPU
+from sslbench.bench.predict.gpu_kernels import operator_kernels
+from sslbench.bench.predict.kernel import Kernel, Product
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.time import operator_seconds, predict_time
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.events import OperatorKind
 from sslbench.bench.trace.recipes import trace_recipe
+from sslbench.hardware_profiles.schema import Figure
 
 A100 = find_machine("a100-80gb")
 
@@ -19,8 +26,14 @@ def trace():
     return trace_recipe(resolve_recipe("bert-mini-mlm", {"batch_size": 64}), "cuda", (8, 0))
 
 
-def kind(name, *shapes, dtype="float16", flops=0, moved=0):
-    return OperatorKind(f"aten.{name}.default", tuple((dtype, shape) for shape in shapes), flops, moved, 0)
+def kind(name, *shapes, dtype="float16", flops=0, moved=0, written=0, channels_last=False):
+    inputs = tuple((dtype, shape) for shape in shapes)
+    return OperatorKind(f"aten.{name}.default", inputs, flops, moved, written, channels_last=channels_last)
+
+
+def with_figure(device, **values):
+    figures = {name: Figure(value=value, basis="derived", source="test") for name, value in values.items()}
+    return device.model_copy(update=figures)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +59,109 @@ def test_operators_have_their_class(operator, expected):
     assert classify(operator) == expected
 
 
+def convolution(x, weight, *, channels_last=True, backward=False):
+    pixels = x[0] * weight[0] * x[2] * x[3]
+    flops = 2 * pixels * weight[1] * weight[2] * weight[3]
+    if backward:
+        output = (x[0], weight[0], x[2], x[3])
+        return kind("convolution_backward", output, x, weight, flops=2 * flops, channels_last=channels_last)
+    return kind("convolution", x, weight, flops=flops, written=2 * pixels, channels_last=channels_last)
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        (kind("addmm", (768,), (512, 768), (768, 768)), ["matrix product"]),
+        (kind("bmm", (96, 128, 64), (96, 64, 128)), ["batched product"]),
+        (convolution((8, 64, 56, 56), (64, 64, 1, 1)), ["convolution 1x1"]),
+        (convolution((8, 64, 56, 56), (64, 64, 3, 3), channels_last=False), ["convolution", "layout conversion"]),
+        (convolution((8, 64, 56, 56), (64, 16, 3, 3)), ["grouped convolution"]),
+        (convolution((8, 64, 56, 56), (64, 1, 3, 3)), ["depthwise convolution NHWC"]),
+        (convolution((8, 3, 224, 224), (64, 3, 7, 7)), ["first convolution"]),
+        (convolution((8, 64, 56, 56), (64, 64, 3, 3), backward=True), ["convolution backward"] * 2),
+        (convolution((8, 64, 56, 56), (64, 1, 3, 3), backward=True), ["depthwise convolution NHWC backward"] * 2),
+        (kind("_scaled_dot_product_flash_attention", *((8, 12, 512, 64),) * 3), ["flash attention"]),
+        (kind("_scaled_dot_product_efficient_attention", *((8, 12, 512, 64),) * 3), ["efficient attention"]),
+        (kind("_log_softmax", (512, 30522)), ["softmax"]),
+        (kind("cudnn_batch_norm", (8, 64, 56, 56)), ["batch normalisation"]),
+        (kind("native_batch_norm", (8, 64, 56, 56)), ["pointwise"]),
+        (kind("native_layer_norm_backward", (512, 768)), ["layer normalisation backward"]),
+        (kind("_foreach_norm", (512, 768)), ["optimizer"]),
+        (kind("_to_copy", (512, 768)), ["copy"]),
+        (kind("clone", (512, 768)), ["strided copy"]),
+        (kind("gelu", (512, 768)), ["error function"]),
+        (kind("mul", (512, 768), (768,)), ["broadcast"]),
+        (kind("add", (512, 768), (512, 768)), ["pointwise"]),
+        (kind("upsample_bilinear2d", (8, 64, 7, 7)), ["interpolation"]),
+    ],
+)
+def test_operators_have_their_kernels(operator, expected):
+    assert [kernel.family for kernel in operator_kernels(operator)] == expected
+
+
+def test_a_view_launches_nothing():
+    assert operator_kernels(OperatorKind("aten.view.default", (), 0, 0, 0, is_view=True)) == ()
+
+
+# ---------------------------------------------------------------------- laws of a kernel
+SIZES = st.integers(1, 4096)
+GPUS = st.sampled_from(("rtx-3090", "rtx-4090", "a100-80gb", "h100", "t4")).map(lambda name: find_machine(name).device)
+
+
+@given(GPUS, st.floats(0, 1e11), st.floats(1, 100), st.floats(1, 8))
+def test_more_bytes_or_less_bandwidth_never_take_less(device, moved, factor, slower):
+    less, more = Kernel("pointwise", moved), Kernel("pointwise", moved * factor)
+    gpu = GPU(device)
+    narrow = GPU(with_figure(device, memory_bandwidth_bytes_per_second=gpu.bandwidth / slower))
+    assert gpu.traffic_seconds(less, 4) <= gpu.traffic_seconds(more, 4) * (1 + 1e-9)
+    assert gpu.traffic_seconds(less, 4) <= narrow.traffic_seconds(less, 4) * (1 + 1e-9)
+
+
+@given(GPUS, st.floats(0, 1e11), st.floats(1, 100))
+def test_a_larger_cache_never_slows(device, moved, factor):
+    gpu = GPU(device)
+    wide = GPU(with_figure(device, l2_cache_bytes=gpu.l2_bytes * factor))
+    assert wide.traffic_seconds(Kernel("pointwise", moved), 2) <= gpu.traffic_seconds(Kernel("pointwise", moved), 2)
+
+
+@given(GPUS, st.integers(1, 64), SIZES, SIZES, SIZES)
+def test_a_product_takes_at_least_its_ideal_time(device, count, m, n, k):
+    peak = device.peak_flops_per_second["fp16"].value
+    units = MatrixUnits(peak, device.multiprocessors, GPU(device).clock_hertz, 2)
+    assert product_seconds(Product(count, m, n, k), units) >= 2 * count * m * n * k / peak
+
+
+@given(GPUS, SIZES, SIZES, SIZES, st.integers(1, 4))
+def test_a_larger_product_never_takes_less(device, m, n, k, factor):
+    units = MatrixUnits(device.peak_flops_per_second["fp16"].value, device.multiprocessors, GPU(device).clock_hertz, 2)
+    base = product_seconds(Product(1, m, n, k), units)
+    larger = (Product(factor, m, n, k), Product(1, m * factor, n, k), Product(1, m, n * factor, k))
+    assert all(product_seconds(product, units) >= base * (1 - 1e-9) for product in larger)
+
+
+def test_one_tile_more_than_fills_the_multiprocessors_starts_another_wave():
+    units = MatrixUnits(100e12, 100, 1.5e9, 2)
+    full, more = (product_seconds(Product(tiles, 256, 128, 4096), units) for tiles in (100, 101))
+    assert more > 1.05 * full
+
+
+def test_nchw_pays_for_its_conversions(trace):
+    times = [
+        operator_seconds(convolution((64, 256, 28, 28), (256, 256, 3, 3), channels_last=last), A100.device, trace)
+        for last in (True, False)
+    ]
+    assert times[0] < times[1]
+
+
+def test_channels_are_padded_to_eight(trace):
+    odd, even = (
+        operator_seconds(convolution((64, channels, 28, 28), (512, channels, 3, 3)), A100.device, trace)
+        for channels in (250, 256)
+    )
+    assert odd > 0.95 * even
+
+
+# ---------------------------------------------------------------------- laws of an operator and of a step
 @given(flops=st.integers(0, 10**15), moved=st.integers(0, 10**12), factor=st.floats(1, 100))
 def test_more_work_never_takes_less_time(trace, flops, moved, factor):
     shapes = ((4096, 4096), (4096, 4096))
@@ -59,6 +175,17 @@ def test_no_matrix_product_beats_the_peak_by_more_than_boost_clocks(trace, flops
     product = kind("mm", (8192, 8192), (8192, 8192), flops=flops, moved=moved)
     ideal = flops / A100.device.peak_flops_per_second["fp16"].value
     assert operator_seconds(product, A100.device, trace) >= ideal
+
+
+def test_a_hundred_machines_are_predicted_within_a_second(trace):
+    machines = [
+        A100.model_copy(update={"device": A100.device.model_copy(update={"multiprocessors": 50 + index})})
+        for index in range(100)
+    ]
+    start = perf_counter()
+    for machine in machines:
+        predict_time(trace, machine)
+    assert perf_counter() - start < 1
 
 
 def test_a_faster_card_is_faster(trace):
