@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.configured import Settings, Watcher, measure_configuration
 from sslbench.bench.measure.host_memory import HostMemory
@@ -66,7 +67,7 @@ def measure_largest(one: Configuration, settings: Settings, watcher: Watcher) ->
 
 def _limit(one: Configuration, settings: Settings) -> tuple[int | None, str]:
     """What a step may hold, and in words where that is not the user's choice or the GPU's memory."""
-    if settings.memory_limit_bytes is not None or not one.backend.endswith("-cpu"):
+    if settings.memory_limit_bytes is not None or not on_processor(one.backend):
         return settings.memory_limit_bytes, ""
     left = HostMemory().left()
     limit = max(1, int(left.bytes - low_bytes(left.total_bytes)))
@@ -76,7 +77,7 @@ def _limit(one: Configuration, settings: Settings) -> tuple[int | None, str]:
 def _guess(one: Configuration, limit: int | None, watcher: Watcher) -> _Guess:
     """Where to begin: at the largest batch that is predicted to fit, else at the recipe's own."""
     watcher.progress("prediction", 0, None)
-    machine = describe_cpu() if one.backend.endswith("-cpu") else describe_here()
+    machine = describe_cpu() if on_processor(one.backend) else describe_here()
     try:
         record = predicted_record(one.recipe, one.backend, machine, memory_limit_bytes=limit)
     except SSLBenchError as error:

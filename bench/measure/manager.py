@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sslbench.bench.errors import MeasureError, WorkerError
 from sslbench.bench.files import check_writable
-from sslbench.bench.measure.backends import MEASURED
+from sslbench.bench.measure.backends import MEASURED, on_processor
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.failed import FailedMeasurementError, failed_record
 from sslbench.bench.measure.gpu import gpu_of
@@ -183,7 +183,7 @@ def _check_memory_limit(limit_bytes: int | None, backend: Backend) -> None:
         return
     if limit_bytes <= 0:
         raise MeasureError(f"--memory-limit: more than 0 bytes, got {limit_bytes}")
-    if not backend.endswith("-cpu") and backend != "torch-cuda":
+    if not on_processor(backend) and backend != "torch-cuda":
         raise MeasureError(f"--memory-limit: {backend} cannot be limited: use torch-cuda, torch-cpu or onnx-cpu")
 
 

@@ -14,6 +14,7 @@ from sslbench.bench.measure.timing import HostClock
 from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import MODEL_FILE, model_bytes, read_exported
 from sslbench.bench.onnx.options import effective
+from sslbench.bench.onnx.providers import PROVIDERS
 from sslbench.bench.onnx.runner import OPTIMISED_FILE, Runner
 
 VERIFIED_FILE = "verified.json"
@@ -43,7 +44,7 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
     mark = HighWaterMark()
     measure_steps(runner.step, HostClock(), spec, reporter, outcome)
     memory_pass(runner.step, reporter, outcome)
-    if spec.backend == "onnx-cpu":
+    if PROVIDERS[spec.backend].device == "cpu":
         outcome.peak_resident_bytes = mark.read()
     bound_bytes = runner.bound_bytes
     del runner

@@ -11,6 +11,7 @@ from typing import IO
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure import guardian
+from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.events import ErrorEvent, PhaseEvent, StepEvent, TurnEvent
 from sslbench.bench.measure.following import Follower
 from sslbench.bench.measure.host_memory import HostMemory
@@ -87,7 +88,7 @@ def worker_environment(spec: Spec) -> dict[str, str]:
 
 def _resident_limit(spec: Spec) -> int | None:
     """Most that the worker may hold of the machine's memory; a card's memory is limited in the worker itself."""
-    return spec.memory_limit_bytes if spec.backend.endswith("-cpu") else None
+    return spec.memory_limit_bytes if on_processor(spec.backend) else None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def test_a_recipe_has_the_fields_defaults():
         ({"batch_size": True}, "batch_size: input should be a valid integer, got True"),
         ({"batch_size": "8"}, "batch_size: input should be a valid integer, got '8'"),
         ({"seq_len": 2**31}, "seq_len: input should be less than or equal to 2147483647"),
-        ({"precision": "fp8"}, "precision: input should be 'fp32', 'tf32', 'bf16' or 'fp16', got 'fp8'"),
+        ({"precision": "fp8"}, "precision: input should be 'fp32', 'tf32', 'bf16', 'fp16' or 'int8', got 'fp8'"),
         ({"stage": "test"}, "stage: input should be 'train' or 'infer', got 'test'"),
         ({"batchsize": 4}, "batchsize is not a known key"),
         ({"name": ""}, "name: string should have at least 1 character"),

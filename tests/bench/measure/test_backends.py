@@ -6,8 +6,9 @@ import torch
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure import backends
-from sslbench.bench.measure.backends import default_backend, torch_has
+from sslbench.bench.measure.backends import MEASURED, default_backend, on_nvidia, on_processor, torch_has
 from sslbench.bench.measure.devices import check_mps, check_xpu, device_of, precision_warnings
+from sslbench.bench.onnx.providers import PROVIDERS
 
 
 def write_torch(folder, line):
@@ -96,3 +97,13 @@ def test_a_processor_without_the_types_instructions_is_named(monkeypatch, precis
     every = {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False, **capabilities}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: every, raising=False)
     assert precision_warnings(torch.device("cpu"), precision) == warnings
+
+
+def test_every_backend_of_onnx_runtime_has_a_provider():
+    assert {backend for backend in MEASURED if backend.startswith("onnx")} == set(PROVIDERS)
+
+
+def test_the_machine_that_computes_is_known():
+    assert [backend for backend in MEASURED if on_processor(backend)] == ["torch-cpu", "onnx-cpu", "onnx-openvino"]
+    assert [backend for backend in MEASURED if on_nvidia(backend)] == ["torch-cuda", "onnx-cuda", "onnx-tensorrt"]
+    assert not any(PROVIDERS[backend].device == "cuda" for backend in PROVIDERS if not on_nvidia(backend))

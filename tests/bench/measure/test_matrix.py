@@ -43,7 +43,7 @@ def test_a_switch_may_be_set_like_a_parameter(tmp_path):
         ("batch_size = 0", "batch_size: input should be greater than 0, got 0"),
         ("batch_size = true", "batch_size: input should be a valid integer, got True"),
         ("batch_size = []", "batch_size: expected at least one value, got an empty list"),
-        ('precision = "fp64"', "precision: input should be 'fp32', 'tf32', 'bf16' or 'fp16', got 'fp64'"),
+        ('precision = "fp64"', "precision: input should be 'fp32', 'tf32', 'bf16', 'fp16' or 'int8', got 'fp64'"),
         ('backend = ["torch-cpu", "gpu"]', "backend: expected one of torch-cuda, torch-cpu, "),
         ('strategy = "tp"', "strategy: expected one of ddp, fsdp, got 'tp'"),
         ("devices = 0", "devices: input should be greater than or equal to 1, got 0"),
