@@ -43,8 +43,8 @@ for step in range(10):
 def command(*, train: bool, opset: int | None, no_cache: bool, output: Path, **params: Any) -> None:
     """Write RECIPE's step as an ONNX model, checked against PyTorch.
 
-    RECIPE is a name of `sslbench recipes` or a recipe TOML; it gets the random weights of seed 0. Without --train it is
-    the inference step that is written.
+    RECIPE is a name of `sslbench recipes` or a recipe TOML; its weights are random. Without --train it is the inference
+    step that is written.
     """
     if train and params["stage"] == "infer":
         raise click.UsageError("--train is the training step, --stage infer the other one: leave one out")
