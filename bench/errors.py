@@ -32,6 +32,10 @@ class MeasureError(SSLBenchError):
     """A step could not be run here: a missing backend, out of memory, a crashed worker, a timeout."""
 
 
+class MismatchError(MeasureError):
+    """An exported step computes something else than the step that it was exported from."""
+
+
 class WorkerError(MeasureError):
     """The worker ended without an answer; a sweep records that and goes on.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sslbench.bench.errors import MeasureError
+from sslbench.bench.errors import MismatchError
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -60,7 +60,7 @@ def check_steps(
         first_loss: torch's loss of the first step.
 
     Raises:
-        MeasureError: the loss or a tensor of the state differs too much; names the worst tensor.
+        MismatchError: the loss or a tensor of the state differs too much; names the worst tensor.
     """
     share = _share(start, expected.state, nudge.state, list(found.state))
     allowed = LOSS_SHARE * max(abs(expected.loss), 1.0) + SPREAD * abs(nudge.loss - expected.loss)
@@ -72,7 +72,7 @@ def check_steps(
         if ratio > excess:
             worst, excess = name, ratio
     if worst:
-        raise MeasureError(
+        raise MismatchError(
             f"the exported training step computes something else than torch: after {steps} steps {worst} is "
             f"{excess:.3g} times as far off as rounding explains"
         )
@@ -80,7 +80,7 @@ def check_steps(
 
 def _check_loss(expected: float, found: float, allowed: float, steps: int) -> None:
     if not abs(found - expected) <= allowed:
-        raise MeasureError(
+        raise MismatchError(
             f"the exported training step computes something else than torch: the loss of step {steps} is {found:.7g} "
             f"in ONNX Runtime, {expected:.7g} in torch, and rounding explains {allowed:.2g}"
         )
