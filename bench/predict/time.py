@@ -7,7 +7,7 @@ bandwidth)^3)^(1/3)`, with factors (a, b) for each class. The constants stand in
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp, hypot, sqrt
 
 from sslbench.bench.predict.efficiency import FRESH_BYTES, FRESH_BYTES_PER_SECOND, cpu_factors
 from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
@@ -32,6 +32,8 @@ _FAMILY_SIGMA = {
     "efficient attention backward": 0.3,
 }
 """The same for the time of families of GPU kernels that are known worse than others, all of one family off together."""
+_LAUNCH_SIGMA = 0.25
+"""The same for the time to launch operators, which the host sets and no profile of a GPU knows."""
 Z_90 = 1.645
 FRESH_MEMORY = "fresh memory"
 """Named as a class of operators: what the system takes to hand out memory."""
@@ -67,7 +69,8 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
     # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
     total = larger(device_seconds, dispatch_seconds, 1.0 if device.kind == "cpu" else ROUNDING)
-    spread = exp(Z_90 * _log_sigma(device, by_class))
+    launching = (dispatch_seconds / total) ** ROUNDING if total and device.kind != "cpu" else 0.0
+    spread = exp(Z_90 * hypot(_log_sigma(device, by_class), launching * _LAUNCH_SIGMA))
     return TimePrediction(total, (total / spread, total * spread), device_seconds, dispatch_seconds, dict(by_class))
 
 
