@@ -141,7 +141,9 @@ def _check(recipe: Recipe, backend: Backend) -> None:
             f"--precision bf16: {backend} computes in fp32, fp16 or int8 (on NVIDIA's GPUs in tf32, too)"
         )
     if backend.startswith("onnx") and recipe.factory:
-        raise MeasureError(f"{backend}: {recipe.name} is a step of one's own, which cannot be exported: use torch")
+        raise MeasureError(
+            f"{backend} cannot run {recipe.name}, a step of one's own, which cannot be exported: use torch"
+        )
     if backend.startswith("onnx") and recipe.stage == "train":
         _check_onnx_training(recipe, backend)
 

@@ -60,6 +60,7 @@ def test_an_inference_step_is_written_and_runs_as_printed(recipe, tmp_path):
     onnx.checker.check_model(tmp_path / "out" / "tiny.onnx", full_check=True)
 
 
+@pytest.mark.slow
 def test_a_training_step_is_written_and_runs_as_printed(recipe, tmp_path):
     (tmp_path / "out").mkdir()
     done = export(recipe, "--train", "-o", "out/tiny.onnx")

@@ -68,7 +68,7 @@ def run(recipe, strategy="ddp", **options):
     )
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_take_a_step_together(recipe, strategy):
     record = run(recipe, strategy)
     scaling, times = record.scaling, record.time
@@ -137,6 +137,7 @@ measure(recipe, backend="torch-cpu", budget=budget, command=[], predict=False, d
 """
 
 
+@pytest.mark.slow
 def test_ranks_die_with_the_command(recipe):
     parent = subprocess.Popen([sys.executable, "-P", "-c", PARENT, recipe.model_dump_json()])
     try:

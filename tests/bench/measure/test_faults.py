@@ -116,7 +116,7 @@ def test_a_fault_at_a_stage_is_recorded(attempt_fault, fault, stage, kind, messa
     assert re.search(message, record.failure.message), record.failure.message
 
 
-@pytest.mark.parametrize("fault", [GROW, GROW_APART])
+@pytest.mark.parametrize("fault", [GROW, pytest.param(GROW_APART, marks=pytest.mark.slow)])
 def test_a_worker_above_its_limit_is_ended_with_what_it_started(attempt_fault, fault):
     failure = attempt_fault(fault, "warm-up", memory_limit_bytes=1024 * MIB).failure
     assert failure.kind == "out-of-memory"
@@ -124,6 +124,7 @@ def test_a_worker_above_its_limit_is_ended_with_what_it_started(attempt_fault, f
     assert 1 <= float(found[1]) < 8
 
 
+@pytest.mark.slow
 def test_a_worker_below_its_limit_runs(attempt_fault):
     record = attempt_fault("pass", "warm-up", memory_limit_bytes=4096 * MIB)
     assert record.failure is None

@@ -52,6 +52,7 @@ def test_workers_take_turns_and_only_one_computes(write_step, tmp_path):
     assert first.memory.peak_allocated_bytes < second.memory.peak_allocated_bytes
 
 
+@pytest.mark.slow
 def test_few_steps_are_few_turns(write_step):
     step = write_step()
     records, _ = together([configuration(step, width=2), configuration(step, width=4)], steps=3)
@@ -69,6 +70,7 @@ def test_one_that_crashes_leaves_the_other_its_turns(write_step):
     assert records[1].turns is None  # it had nobody to compare with
 
 
+@pytest.mark.slow
 def test_what_cannot_run_here_does_not_stop_the_other(write_step):
     step = write_step()
     found, _ = together([configuration(step, backend="onnx-cpu"), configuration(step)], steps=4)
@@ -77,6 +79,7 @@ def test_what_cannot_run_here_does_not_stop_the_other(write_step):
     assert found[1].failure is None
 
 
+@pytest.mark.slow
 def test_what_found_no_memory_beside_the_other_is_measured_alone(write_step, tmp_path):
     flag = str(tmp_path / "flag")
     step = write_step(f"""

@@ -82,6 +82,7 @@ def test_whole_rounds_of_the_loader_are_timed_after_a_first_one(steps, max_secon
     assert batches.loads == [loads]
 
 
+@pytest.mark.slow
 def test_a_file_that_turns_out_to_be_no_image_ends_in_its_name(files):
     (files / "5.jpg").write_bytes(b"no image")
     with pytest.raises(MeasureError, match=r"^.*5\.jpg: is no image that Pillow can read \(.*\): mend it") as raised:

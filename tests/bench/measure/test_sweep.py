@@ -68,6 +68,7 @@ def test_the_worst_outcome_decides():
     assert worst_exit_code({}) == 0
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_a_failure_that_is_not_memory_s(write_step):
     step = write_step("os._exit(3)")
     diary, results = run([configuration(step, auto=True)], limit=1000 * MIB)
