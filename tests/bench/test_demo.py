@@ -28,7 +28,7 @@ def test_what_was_predicted_can_be_set_beside_what_was_measured(parts):
     assert measurement.recipe == prediction.recipe
     assert (measurement.machine.name, measurement.backend) == (prediction.machine.name, prediction.backend)
     assert measurement.command[:2] == ["profile", "simclr-resnet18"]
-    assert any(done == total for done, total in seen)
+    assert max(done for done, _ in seen) >= len(measurement.time.samples_seconds)
 
 
 def test_a_large_recipe_is_predicted_for_this_processor_and_two_cards(parts):
