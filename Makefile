@@ -29,7 +29,7 @@ lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
 
 slow: $(VENV)/.installed-check
-	$(BIN)/pytest -m slow --numprocesses auto
+	$(BIN)/pytest -m 'slow or hypothesis' --hypothesis-profile thorough --numprocesses auto
 
 accuracy: $(VENV)/.installed-check
 	$(BIN)/sslbench validate

@@ -7,6 +7,12 @@ import types
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Made of the profile that hypothesis took by itself: on a CI machine that one has no deadlines.
+settings.register_profile("thorough", settings())
+settings.register_profile("quick", settings(), max_examples=25)
+settings.load_profile("quick")
 
 
 class _AnyName(type(torch.nn.Module)):
