@@ -50,6 +50,7 @@ def test_a_failed_measurement_is_a_record_that_explains_itself(write_step, tmp_p
     assert load_records(tmp_path / "record.json") == [record]
 
 
+@pytest.mark.slow
 def test_what_ran_out_of_memory_is_predicted_all_the_same(write_step):
     record = attempt_step(write_step(), memory_limit_bytes=2**20)
     assert record.failure.kind == "out-of-memory"

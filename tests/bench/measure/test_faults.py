@@ -95,7 +95,13 @@ def attempt_fault(tmp_path, monkeypatch):
             r"crashed \(SIGSEGV\) in phase 'build', in native code, called from .*my_step\.py",
         ),
         (LEAVE, "warm-up", "crashed", r"ended with exit status 7 in phase 'warm-up'.*its last output: farewell"),
-        (KILL, "timed steps", "killed", r"\(SIGKILL\) in phase 'timed steps' \(about \d steps done\)"),
+        pytest.param(
+            KILL,
+            "timed steps",
+            "killed",
+            r"\(SIGKILL\) in phase 'timed steps' \(about \d steps done\)",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(SEGFAULT, "memory pass", "crashed", r"\(SIGSEGV\) in phase 'memory pass'", marks=pytest.mark.slow),
         pytest.param(KILL, "phase pass", "killed", r"\(SIGKILL\) in phase 'phase pass'", marks=pytest.mark.slow),
         pytest.param(KILL, "tensor count", "killed", r"\(SIGKILL\) in phase 'tensor count'", marks=pytest.mark.slow),
@@ -103,11 +109,31 @@ def attempt_fault(tmp_path, monkeypatch):
             "os.abort()", "import", "crashed", r"crashed \(SIGABRT\) in phase 'import'", marks=pytest.mark.slow
         ),
         (STARVE, "build", "out-of-memory", r"out of memory in phase 'build': lower --batch-size"),
-        (GARBAGE, "warm-up", "crashed", r"channel carried something else than its messages in phase 'warm-up'"),
-        (CUT_SHORT, "timed steps", "crashed", r"exit status 0 in phase 'timed steps'.*, without an answer"),
-        (FORGED, "memory pass", "crashed", r"channel carried something else than its messages in phase 'memory pass'"),
+        pytest.param(
+            GARBAGE,
+            "warm-up",
+            "crashed",
+            r"channel carried something else than its messages in phase 'warm-up'",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            CUT_SHORT,
+            "timed steps",
+            "crashed",
+            r"exit status 0 in phase 'timed steps'.*, without an answer",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            FORGED,
+            "memory pass",
+            "crashed",
+            r"channel carried something else than its messages in phase 'memory pass'",
+            marks=pytest.mark.slow,
+        ),
         (CLOSED, "build", "crashed", r"closed its channel in phase 'build' but runs on; it was killed"),
-        ("raise SystemExit(3)", "warm-up", "raised", r"my_step\.py:\d+: SystemExit: 3"),
+        pytest.param(
+            "raise SystemExit(3)", "warm-up", "raised", r"my_step\.py:\d+: SystemExit: 3", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_fault_at_a_stage_is_recorded(attempt_fault, fault, stage, kind, message):
@@ -141,6 +167,7 @@ def test_a_hang_is_ended_with_its_place_and_with_what_it_started(attempt_fault, 
 @pytest.mark.parametrize(
     "hang", ["print('noise', flush=True); time.sleep(600)", "os.kill(os.getpid(), signal.SIGSTOP)"]
 )
+@pytest.mark.slow
 def test_a_worker_that_hangs_before_it_reads_its_task(attempt_fault, tmp_path, monkeypatch, hang):
     (tmp_path / "sitecustomize.py").write_text(f"import os, signal, time; {hang}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -149,6 +176,7 @@ def test_a_worker_that_hangs_before_it_reads_its_task(attempt_fault, tmp_path, m
     assert failure.message.startswith("no result after 3 s, in phase 'start': raise --timeout")
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_begin(attempt_fault, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import os; os.write(2, b'no such library'); os._exit(127)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -167,6 +195,7 @@ def full_disk():
 
 
 @pytest.mark.usefixtures("full_disk")
+@pytest.mark.slow
 def test_a_full_temporary_folder_is_named(attempt_fault):
     failure = attempt_fault("for _ in range(200): print('x' * 2**14, flush=True)", "warm-up").failure
     assert failure.kind == "raised"

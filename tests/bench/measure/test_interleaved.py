@@ -60,6 +60,7 @@ def test_few_steps_are_few_turns(write_step):
     assert len(records[1].time.samples_seconds) == 3
 
 
+@pytest.mark.slow
 def test_one_that_crashes_leaves_the_other_its_turns(write_step):
     step = write_step("if width == 2 and len(calls) == 6: os.kill(os.getpid(), signal.SIGSEGV)")
     records, _ = together([configuration(step, width=2), configuration(step, width=4)])
@@ -93,6 +94,7 @@ def test_what_found_no_memory_beside_the_other_is_measured_alone(write_step, tmp
     assert records[0].turns is None
 
 
+@pytest.mark.slow
 def test_an_interruption_ends_every_worker(write_step):
     def interrupt(phase, done, total):
         if phase == "timed steps":
@@ -105,6 +107,7 @@ def test_an_interruption_ends_every_worker(write_step):
     assert psutil.Process().children() == []
 
 
+@pytest.mark.slow
 def test_backends_of_one_step_are_measured_together(write_step):
     step = write_step()
     plan = [

@@ -52,6 +52,7 @@ def test_a_measurement_from_end_to_end(run_step, tmp_path):
     assert isinstance(record, Record)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_the_steps_and_says_so(run_step):
     record = run_step("time.sleep(0.1)", budget={"max_seconds": 0.35, "steps": 1000})
     assert 1 <= len(record.time.samples_seconds) < 5
@@ -96,6 +97,7 @@ def test_without_numbers_of_steps_they_are_found_out(run_step):
     assert not any("asked" in warning for warning in record.warnings)
 
 
+@pytest.mark.slow
 def test_a_median_that_is_not_known_well_enough_is_said(run_step):
     record = run_step(
         "time.sleep(0.001 * (1 + len(calls) % 3))",

@@ -52,6 +52,7 @@ def test_a_catalog_recipe_is_exported_verified_and_timed():
     assert (record.onnx["graph"], record.onnx["threads"], record.onnx["arena"]) == ("all", 1, True)
 
 
+@pytest.mark.slow
 def test_options_reach_the_session_and_the_record():
     record = run(onnx={"graph": "off", "arena": False, "threads": 2, "opset": 19})
     assert record.environment.threads == 2
@@ -65,6 +66,7 @@ def test_eight_bits_are_smaller_and_further_off():
     assert plain.output_error < small.output_error < 0.1
 
 
+@pytest.mark.slow
 def test_half_precision_says_where_the_processor_has_none():
     record = run(RECIPE.with_options(precision="fp16"))
     assert record.model_bytes < 25_000_000
@@ -72,6 +74,7 @@ def test_half_precision_says_where_the_processor_has_none():
     assert any(re.search(r"fp16: ONNX Runtime has no .*: \d+ casts", warning) for warning in record.warnings)
 
 
+@pytest.mark.slow
 def test_too_little_memory_for_a_second_session_costs_its_figures_alone():
     peak = run().memory.required_bytes
     record = run(memory_limit_bytes=int(1.2 * peak))
@@ -79,6 +82,7 @@ def test_too_little_memory_for_a_second_session_costs_its_figures_alone():
     assert "too little memory is left" in record.unknown["memory.peak_allocated_bytes"]
 
 
+@pytest.mark.slow
 def test_a_kept_model_that_was_damaged_is_exported_again(kept):
     run()
     for model in kept.glob(f"onnx/*/{MODEL_FILE}"):
@@ -110,6 +114,7 @@ def test_what_cannot_be_asked_for_is_refused_before_a_worker_exports(changes, op
         run(RECIPE.with_options(**changes), **options)
 
 
+@pytest.mark.slow
 def test_an_opset_that_does_not_exist_fails_with_one_line():
     with pytest.raises(WorkerError, match=r"--onnx opset: onnx .* has none newer than") as caught:
         run(onnx={"opset": 1000})

@@ -39,6 +39,7 @@ def test_a_step_of_ones_own_in_phases(run_step):
     assert not [field for field in record.unknown if field.startswith("phases")]
 
 
+@pytest.mark.slow
 def test_the_timed_steps_carry_no_marks(run_step, tmp_path):
     log = tmp_path / "log"
     wrapped = "hasattr(torch.autograd._engine_run_backward, '__wrapped__')"
@@ -58,6 +59,7 @@ def test_the_timed_steps_carry_no_marks(run_step, tmp_path):
         ),
     ],
 )
+@pytest.mark.slow
 def test_what_has_no_phases_says_why_and_keeps_its_times(lines, reason, run_step):
     record = run_step(lines)
     assert len(record.time.samples_seconds) == 6
@@ -65,6 +67,7 @@ def test_what_has_no_phases_says_why_and_keeps_its_times(lines, reason, run_step
     assert re.search(reason, record.unknown["phases"])
 
 
+@pytest.mark.slow
 def test_phases_whose_tensors_are_not_counted_say_why(run_step):
     record = run_step("time.sleep(0.1)", budget={"max_seconds": 0.35})
     assert [phase.peak_allocated_bytes for phase in record.phases] == [None] * 4

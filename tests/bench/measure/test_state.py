@@ -46,6 +46,7 @@ def run_on_card(run_step, nvml, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_quiet_card(run_on_card):
     record = run_on_card()
     before, after = record.state.gpu_before, record.state.gpu_after
@@ -78,6 +79,7 @@ def test_a_shared_card_without_a_counter_of_energy(run_on_card, nvml):
     assert "energy.joules_per_step" not in record.unknown
 
 
+@pytest.mark.slow
 def test_a_card_that_is_lost_costs_what_it_feeds_and_no_step(run_on_card, nvml):
     record = run_on_card(lambda phase: nvml.fail(LOST) if phase == "timed steps" else None)
     assert len(record.time.samples_seconds) == 24

@@ -17,12 +17,14 @@ def test_a_step_that_raises_names_its_line(run_step):
     assert (caught.value.kind, caught.value.phase) == ("raised", "warm-up")
 
 
+@pytest.mark.slow
 def test_more_memory_than_there_is(run_step):
     with pytest.raises(WorkerError, match=r"out of memory in phase 'warm-up' .*: lower --batch-size") as caught:
         run_step("torch.empty(2**60)")
     assert caught.value.kind == "out-of-memory"
 
 
+@pytest.mark.slow
 def test_the_kernel_would_end_the_worker_first(run_step):
     with pytest.raises(WorkerError, match="ValueError: 1000"):
         run_step("raise ValueError(open('/proc/self/oom_score_adj').read())")
