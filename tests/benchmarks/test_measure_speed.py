@@ -39,7 +39,7 @@ def bare(recipe):
 
 def profiled(recipe):
     return measure(
-        recipe, backend="torch-cpu", budget=Budget(warmup=WARMUP, steps=STEPS), command=[]
+        recipe, backend="torch-cpu", budget=Budget(warmup=WARMUP, steps=STEPS), command=[], predict=False
     ).time.samples_seconds
 
 
