@@ -11,7 +11,7 @@ from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import measure
 from sslbench.bench.resolve import resolve_recipe
 
-ROUNDS, WARMUP, STEPS = 3, 10, 40
+ROUNDS, WARMUP, STEPS = 2, 5, 30
 BARE = """
 import json, sys, time
 import torch
