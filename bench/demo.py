@@ -8,7 +8,8 @@ from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
 from sslbench.bench.measure.budget import Budget
 from sslbench.bench.measure.manager import Progress, measure
-from sslbench.bench.record import Backend, Record
+from sslbench.bench.quantities import Backend
+from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.hardware_profiles.cpu import describe_cpu

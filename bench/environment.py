@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from sslbench.bench.record import Environment
+from sslbench.bench.quantities import Environment
 
 PACKAGES = ("torch", "transformers", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "timm")
 _MAC_QUESTION = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]

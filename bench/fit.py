@@ -8,8 +8,9 @@ from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.predict.batch import max_batch_size
 from sslbench.bench.predict.explain import explain
 from sslbench.bench.predict.prediction import predict
+from sslbench.bench.quantities import Backend
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Record
+from sslbench.bench.record import Record
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import Target, Trace
 from sslbench.hardware_profiles.schema import Device, Machine

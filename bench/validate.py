@@ -15,7 +15,8 @@ from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.capacity import limited
 from sslbench.bench.predict.prediction import predict
 from sslbench.bench.published.rows import PublishedRow
-from sslbench.bench.record import Interval, Memory, Record, Time
+from sslbench.bench.quantities import Interval, Memory, Time
+from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sslbench.bench.record import Memory, Record, Time
+from sslbench.bench.quantities import Memory, Time
+from sslbench.bench.record import Record
 from sslbench.reports.units import (
     format_bytes,
     format_bytes_interval,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sslbench.bench.record import Environment
+from sslbench.bench.quantities import Environment
 from sslbench.hardware_profiles.schema import Figure, Machine
 from sslbench.reports.units import format_bytes, format_seconds, format_si
 from sslbench.reports.words import LABEL_LENGTH, machine_title, plain

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sslbench.bench.record import Alive, ConstantUsed, Explanation, Record
+from sslbench.bench.explanation import Alive, ConstantUsed, Explanation
+from sslbench.bench.record import Record
 from sslbench.reports.timeline import timeline_totals
 from sslbench.reports.units import format_bytes, format_seconds, format_si, significant
 from sslbench.reports.words import LABEL_LENGTH, machine_title, plain

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sslbench.bench.record import Memory
+from sslbench.bench.quantities import Memory
 from sslbench.reports.units import format_bytes, format_bytes_interval, format_bytes_of
 from sslbench.reports.words import LABEL_LENGTH, plain
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sslbench.bench.record import PhaseMeasured
+from sslbench.bench.measured import PhaseMeasured
 from sslbench.reports.units import format_bytes, format_seconds, format_share
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sslbench.bench.record import Scaling
+from sslbench.bench.measured import Scaling
 from sslbench.reports.units import format_bytes, format_seconds, format_share
 from sslbench.reports.words import LABEL_LENGTH, NOT_KNOWN, plain
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sslbench.bench.record import GpuState, State
+from sslbench.bench.measured import GpuState, State
 from sslbench.reports.units import format_bytes, format_seconds, format_share, format_si, significant
 from sslbench.reports.words import LABEL_LENGTH, plain
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sslbench.bench.record import Timeline
+from sslbench.bench.explanation import Timeline
 from sslbench.reports.units import format_bytes
 from sslbench.reports.words import LABEL_LENGTH, plain
 

@@ -7,8 +7,9 @@ from sslbench.bench.measure.failed import FailedMeasurementError
 from sslbench.bench.measure.manager import measuring
 from sslbench.bench.measure.predicted import with_prediction, without_prediction
 from sslbench.bench.measure.waiting import Turns, at_once
+from sslbench.bench.quantities import Backend
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Record
+from sslbench.bench.record import Record
 
 _WORTH_PREDICTING = ("out-of-memory", "killed")  # where a step raises or hangs, so it would while it is predicted
 

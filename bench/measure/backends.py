@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from sslbench.bench.record import Backend
+from sslbench.bench.quantities import Backend
 from sslbench.hardware_profiles.here import nvidia_card
 
 MEASURED: tuple[Backend, ...] = get_args(Backend)

@@ -29,7 +29,7 @@ from sslbench.bench import errors
 from sslbench.bench.errors import MeasureError, SSLBenchError
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter, ToldError
-from sslbench.bench.record import FailureKind
+from sslbench.bench.measured import FailureKind
 
 _START_SECONDS = 60.0  # torchrun's processes have to find each other first
 _SILENCE_SECONDS = 30.0  # signs of life come every second

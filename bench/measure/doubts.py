@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sslbench.bench.record import GpuState, Memory, State
+from sslbench.bench.measured import GpuState, State
+from sslbench.bench.quantities import Memory
 
 _BUSY_PROCESSOR = 0.1
 _BUSY_GPU = 0.05

@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from sslbench.bench.record import FailureKind
+from sslbench.bench.measured import FailureKind
 
 SMALLER = "lower --batch-size, or ask `sslbench fit` what would fit"
 _LONGEST_MESSAGE = 600

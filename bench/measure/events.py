@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sslbench.bench.measure.messages import Outcome
-from sslbench.bench.record import FailureKind
+from sslbench.bench.measured import FailureKind
 
 LONGEST_LINE_BYTES = 2**28
 """A result with ten million timed steps fits."""

@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import WorkerError
 from sslbench.bench.measure.backends import on_processor
+from sslbench.bench.measured import Failure
+from sslbench.bench.quantities import Backend, Energy, Memory, Time, Work
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Energy, Failure, Memory, Record, Time, Work
+from sslbench.bench.record import Record
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import describe_here
 

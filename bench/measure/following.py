@@ -13,7 +13,7 @@ from sslbench.bench.measure.ending import SMALLER, cause_of_status, cause_of_wor
 from sslbench.bench.measure.events import LONGEST_LINE_BYTES, ErrorEvent, Event, read_event
 from sslbench.bench.measure.log import Log
 from sslbench.bench.measure.memory_limit import LOOK_SECONDS, MemoryWatch
-from sslbench.bench.record import FailureKind
+from sslbench.bench.measured import FailureKind
 
 _GRACE_SECONDS = 5.0
 _STACK_SECONDS = 1.0

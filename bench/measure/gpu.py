@@ -14,7 +14,7 @@ import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.backends import has_rocm, on_nvidia, on_processor, torch_has
-from sslbench.bench.record import Backend
+from sslbench.bench.quantities import Backend
 
 
 class Gpu:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
 from sslbench.bench.measure.gpu import Gpu
-from sslbench.bench.record import GpuState
+from sslbench.bench.measured import GpuState
 
 _REASONS = {
     pynvml.nvmlClocksEventReasonGpuIdle: "idle",

@@ -17,7 +17,8 @@ from sslbench.bench.measure.configured import Settings, measure_configuration, m
 from sslbench.bench.measure.events import TurnEvent
 from sslbench.bench.measure.manager import Progress
 from sslbench.bench.measure.plan import Configuration
-from sslbench.bench.record import Record, TakingTurns
+from sslbench.bench.measured import TakingTurns
+from sslbench.bench.record import Record
 
 Switch = Callable[[int], None]
 """Told the number of the configuration that runs now."""

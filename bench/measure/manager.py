@@ -23,8 +23,9 @@ from sslbench.bench.measure.scaling import check_devices, with_scaling
 from sslbench.bench.measure.state import StateWatch
 from sslbench.bench.measure.waiting import Turns, at_once
 from sslbench.bench.onnx.settings import check_settings
+from sslbench.bench.quantities import Backend
 from sslbench.bench.recipe import Option, Recipe
-from sslbench.bench.record import Backend, Record
+from sslbench.bench.record import Record
 from sslbench.kernels.data.source import Source
 
 Progress = Callable[[str, int, int | None], None]

@@ -19,7 +19,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from sslbench.bench.measure.timing import Step
-from sslbench.bench.record import PhaseName
+from sslbench.bench.measured import PhaseName
 from sslbench.kernels.data.loader import Batches
 
 Moment = TypeVar("Moment")

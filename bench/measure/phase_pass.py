@@ -18,7 +18,7 @@ from sslbench.bench.measure.marks import Marks, Stretch
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.timing import Step, time_steps
-from sslbench.bench.record import PhaseMeasured, PhaseName
+from sslbench.bench.measured import PhaseMeasured, PhaseName
 from sslbench.kernels.data.loader import Batches
 
 _MOST_STEPS = 20

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from sslbench.bench.errors import RecipeError
+from sslbench.bench.quantities import Backend
 from sslbench.bench.recipe import Option, Recipe
-from sslbench.bench.record import Backend
 
 Row = dict[str, Option]
 """One choice a key: `recipe`, fields of a recipe, `backend`, `devices`, `strategy`, and `set.NAME` for parameters."""

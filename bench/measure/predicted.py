@@ -10,9 +10,11 @@ from typing import Any
 from sslbench.bench.errors import MeasureError, SSLBenchError
 from sslbench.bench.measure.messages import Spec
 from sslbench.bench.measure.process import run_worker
+from sslbench.bench.measured import Predicted, Utilization
 from sslbench.bench.predict.capacity import limited
+from sslbench.bench.quantities import Backend, Work
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Predicted, Record, Utilization, Work
+from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Machine
 
 _TIMEOUT_SECONDS = 300.0  # the largest steps of the catalog are traced within one minute on two cores

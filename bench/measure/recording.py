@@ -8,8 +8,10 @@ from sslbench.bench.environment import describe_environment
 from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
+from sslbench.bench.measured import Data, PhaseMeasured
+from sslbench.bench.quantities import Backend, Energy, Memory, Time
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Backend, Data, Energy, Memory, PhaseMeasured, Record, Time
+from sslbench.bench.record import Record
 from sslbench.bench.statistics import FEWEST_FOR_INTERVAL, drift, median_absolute_deviation, run_interval
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import describe_here

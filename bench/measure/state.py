@@ -18,7 +18,9 @@ from sslbench.bench.measure.gpu_state import GpuLook, power_watts
 from sslbench.bench.measure.messages import MEMORY_PHASE, TIMED_PHASE, Outcome
 from sslbench.bench.measure.power import PowerMeter
 from sslbench.bench.measure.sampler import PeakSampler
-from sslbench.bench.record import Energy, Record, State
+from sslbench.bench.measured import State
+from sslbench.bench.quantities import Energy
+from sslbench.bench.record import Record
 
 _RECENTLY_SECONDS = 2.0  # NVML averages what a process used over about a second
 _NOT_REACHED = "the timed steps were not reached"

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from sslbench.bench.measure.marks import Marks, Stretch
 from sslbench.bench.measure.timing import Step, time_steps
-from sslbench.bench.record import PhaseName
+from sslbench.bench.measured import PhaseName
 
 _STEPS = 2
 _MOST_STEPS = 10

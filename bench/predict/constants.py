@@ -13,10 +13,10 @@ from functools import cache
 from itertools import pairwise
 from types import ModuleType
 
+from sslbench.bench.explanation import ConstantUsed
 from sslbench.bench.predict import capacity, convolution, efficiency, gemm, gpu, gpu_kernels, memory, time, workspace
 from sslbench.bench.predict.gpu_kernels import operator_kernels
 from sslbench.bench.predict.operators import classify
-from sslbench.bench.record import ConstantUsed
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Figure, Machine
 

@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
+from sslbench.bench.explanation import Alive, Bound, Explanation, OperatorTime, Timeline
 from sslbench.bench.predict.constants import constants_used
 from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, operator_seconds, predict_time, roofline_seconds
 from sslbench.bench.predict.workspace import workspace_bytes
-from sslbench.bench.record import Alive, Bound, Explanation, OperatorTime, Timeline
 from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
 from sslbench.hardware_profiles.schema import Machine

@@ -10,7 +10,7 @@ from math import erf, hypot, sqrt
 from sslbench.bench.accuracy import FITS_PROBABILITY
 from sslbench.bench.predict.capacity import MIB, capacity_bytes, overhead_bytes
 from sslbench.bench.predict.replay import Replay, replay_of, trains
-from sslbench.bench.record import Memory, Verdict
+from sslbench.bench.quantities import Memory, Verdict
 from sslbench.bench.trace.events import Trace
 from sslbench.bench.trace.lifetimes import alive_after, find_peak
 from sslbench.hardware_profiles.schema import Machine

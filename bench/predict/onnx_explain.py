@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from sslbench.bench.explanation import ConstantUsed, Explanation
 from sslbench.bench.predict import capacity, memory, onnx_memory, workspace
 from sslbench.bench.predict.constants import constants_used, documented
 from sslbench.bench.predict.explain import at_peak, operator_times, phase_peaks, timeline
-from sslbench.bench.record import ConstantUsed, Explanation
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 

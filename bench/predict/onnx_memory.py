@@ -14,7 +14,7 @@ from sslbench.bench.predict.capacity import capacity_bytes
 from sslbench.bench.predict.memory import breakdown
 from sslbench.bench.predict.onnx_arena import Arena, run_two_steps
 from sslbench.bench.predict.time import LOG_SIGMA, operator_seconds
-from sslbench.bench.record import Interval, Memory, Time, Verdict
+from sslbench.bench.quantities import Interval, Memory, Time, Verdict
 from sslbench.bench.trace.events import Trace
 from sslbench.bench.trace.lifetimes import find_peak
 from sslbench.bench.trace.onnx_plan import Buffer

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.predict.memory import predict_memory
 from sslbench.bench.predict.time import predict_time
-from sslbench.bench.record import Memory, Time, Verdict, Work
+from sslbench.bench.quantities import Memory, Time, Verdict, Work
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 

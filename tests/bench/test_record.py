@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from sslbench.bench import record as record_module
 from sslbench.bench.errors import RecordError
+from sslbench.bench.measured import Data
+from sslbench.bench.quantities import Energy, Environment, Memory, Time, Work
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.record import Data, Energy, Environment, Memory, Record, Time, Work, dump_records, load_records
+from sslbench.bench.record import Record, dump_records, load_records
 
 SAMPLES = sorted((Path(__file__).parents[1] / "data" / "records").glob("*.json"))
 SCHEMA_PATH = Path(record_module.__file__).with_name("record.schema.json")

@@ -7,8 +7,10 @@ import pytest
 
 from sslbench.bench.accuracy import Accuracy, Comparison, Verdicts, accuracy, verdicts, worsened
 from sslbench.bench.machines import find_machine
+from sslbench.bench.measured import Failure, Predicted
 from sslbench.bench.published.rows import METRICS, published_rows, stated_accuracy, stated_verdicts
-from sslbench.bench.record import Failure, Memory, Predicted, Time, load_records
+from sslbench.bench.quantities import Memory, Time
+from sslbench.bench.record import load_records
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.validate import compare_published, compare_records, not_compared
 

@@ -2,20 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from sslbench.bench.record import (
-    Energy,
-    Failure,
-    GpuState,
-    Memory,
-    PhaseMeasured,
-    Predicted,
-    Rank,
-    Scaling,
-    State,
-    Time,
-    Utilization,
-    load_records,
-)
+from sslbench.bench.measured import Failure, GpuState, PhaseMeasured, Predicted, Rank, Scaling, State, Utilization
+from sslbench.bench.quantities import Energy, Memory, Time
+from sslbench.bench.record import load_records
 from sslbench.hardware_profiles.loader import load_machine
 
 RECORDS = Path(__file__).parents[1] / "data" / "records"

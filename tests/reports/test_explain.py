@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sslbench.bench.record import Alive, ConstantUsed, Explanation, OperatorTime, Timeline
+from sslbench.bench.explanation import Alive, ConstantUsed, Explanation, OperatorTime, Timeline
 from sslbench.reports.explain_text import explanations_markdown, print_explanations
 from sslbench.reports.timeline import CAPACITY, EMPTY, HEIGHT, LAYERS, chart
 

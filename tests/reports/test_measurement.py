@@ -1,6 +1,6 @@
 import pytest
 
-from sslbench.bench.record import Failure, Predicted
+from sslbench.bench.measured import Failure, Predicted
 from sslbench.reports.beside import predicted_words
 from sslbench.reports.html import render_html
 from sslbench.reports.measurement import measurement_view

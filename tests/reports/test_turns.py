@@ -3,7 +3,8 @@ import itertools
 import pytest
 from rich.console import Console
 
-from sslbench.bench.record import Record, TakingTurns
+from sslbench.bench.measured import TakingTurns
+from sslbench.bench.record import Record
 from sslbench.reports.html import render_html
 from sslbench.reports.markdown import render_markdown
 from sslbench.reports.measured_text import print_measurements

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.record import Data, Memory
+from sslbench.bench.measured import Data
+from sslbench.bench.quantities import Memory
 from sslbench.reports.html import render_html
 from sslbench.reports.markdown import render_markdown
 from sslbench.reports.measurement import measurement_view

@@ -9,7 +9,8 @@ from sslbench.bench.commands.sweep_table import SweepTable
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.plan import Configuration
 from sslbench.bench.measure.sweep import Result
-from sslbench.bench.record import Failure, load_records
+from sslbench.bench.measured import Failure
+from sslbench.bench.record import load_records
 from sslbench.bench.resolve import resolve_recipe
 
 RECORD = load_records(Path(__file__).parents[2] / "data" / "records" / "measurement-cpu.json")[0]

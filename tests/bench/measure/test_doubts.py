@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.measure.doubts import Surroundings, doubts
-from sslbench.bench.record import GpuState, Memory, State
+from sslbench.bench.measured import GpuState, State
+from sslbench.bench.quantities import Memory
 
 QUIET = Surroundings(
     on_gpu=False,

@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sslbench.bench.measure.largest_batch import LARGEST, bounds, confirm, next_batch, search
-from sslbench.bench.record import Failure, load_records
+from sslbench.bench.measured import Failure
+from sslbench.bench.record import load_records
 
 RAN = load_records(Path(__file__).parents[2] / "data" / "records" / "measurement-cpu.json")[0]
 

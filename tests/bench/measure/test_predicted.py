@@ -9,10 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sslbench.bench.build import build_step
 from sslbench.bench.measure.predicted import compared, with_prediction, without_prediction
+from sslbench.bench.measured import Failure
 from sslbench.bench.predict.capacity import capacity_bytes, limited
 from sslbench.bench.predict.peak import main_dtype
 from sslbench.bench.predict.prediction import work_of
-from sslbench.bench.record import Failure, Memory, Record, Time
+from sslbench.bench.quantities import Memory, Time
+from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import FOLDER_VARIABLE
 from sslbench.bench.trace.recipes import trace_recipe

@@ -10,7 +10,8 @@ from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import OutputError, RecordError
 from sslbench.bench.measure.plan import Configuration
 from sslbench.bench.measure.record_file import RecordFile, is_of, resume
-from sslbench.bench.record import Failure, dump_records, load_records
+from sslbench.bench.measured import Failure
+from sslbench.bench.record import dump_records, load_records
 from sslbench.bench.resolve import resolve_recipe
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
