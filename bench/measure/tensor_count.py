@@ -1,5 +1,6 @@
 """Bytes of live CPU tensors, from the allocator's own reports to the torch profiler."""
 
+import gc
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -54,6 +55,7 @@ def count_tensors(build: Callable[[], Step], phases: Collection[PhaseName] = ())
     def enough(_: int) -> bool:
         return sum({*phases} <= {stretch.phase for stretch in step} for step in marks.steps) >= _STEPS
 
+    gc.collect()  # torch remembers the sizes of an earlier count's tensors: freed in this one, they would count below 0
     marks = Marks(now)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         step = build()

@@ -44,6 +44,24 @@ def test_every_byte_of_a_step_known_by_hand():
     assert count_tensors(build).peak_bytes == FLOAT * (1000 + 1000 + 1)
 
 
+def test_garbage_of_an_earlier_count_does_not_count():
+    kept = []
+
+    def littering():
+        cycle = [torch.ones(500)]
+        cycle.append(cycle)  # for Python's garbage collector alone
+        kept.append(cycle)
+        return lambda: None
+
+    def build():
+        x = torch.ones(1000)
+        return lambda: (x + x).sum()
+
+    count_tensors(littering)
+    kept.clear()
+    assert count_tensors(build).peak_bytes == FLOAT * (1000 + 1000 + 1)
+
+
 def test_the_second_step_holds_what_the_first_made():
     def build():
         state = []
