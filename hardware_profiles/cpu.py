@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from sslbench.hardware_profiles.control_group import memory_limit_bytes
 from sslbench.hardware_profiles.schema import Device, DType, Figure, Machine
 
 LAUNCH = Figure(
@@ -58,33 +59,6 @@ def describe_cpu() -> Machine:
     )
     title = f"{' '.join(model.split())}, {cores} core{'s' if cores > 1 else ''}"
     return Machine(name="here", title=title, device=device)
-
-
-def memory_limit_bytes(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The smallest memory limit of this process's control groups (Linux, versions 1 and 2), or None."""
-    try:
-        lines = proc.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    limits = []
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers in ("", "memory"):
-            base = root / controllers
-            folder = base / group.lstrip("/")
-            file = "memory.limit_in_bytes" if controllers else "memory.max"
-            # A container may see its group's path but only the group's own files, at the root.
-            limits += [_number(place / file) for place in (folder, *folder.parents) if place.is_relative_to(base)]
-    known = [limit for limit in limits if limit is not None]
-    return min(known) if known else None
-
-
-def _number(path: Path) -> int | None:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
 
 
 def _memory() -> Figure:

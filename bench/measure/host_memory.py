@@ -1,7 +1,7 @@
 """How much memory is left here, and whether the kernel has ended a process for want of it.
 
-On Linux a control group (a container, a scheduler's job) may allow less than the machine has. Files of version 2:
-https://docs.kernel.org/admin-guide/cgroup-v2.html, of version 1: https://docs.kernel.org/admin-guide/cgroup-v1/memory.html.
+On Linux a control group may allow less than the machine has. Files of version 1:
+https://docs.kernel.org/admin-guide/cgroup-v1/memory.html.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-_PROC = Path("/proc")
-_ROOT = Path("/sys/fs/cgroup")
+from sslbench.hardware_profiles.control_group import PROC, ROOT, Level, levels, read_counters
+
 _NEARLY_FULL = 0.9  # below that share of the limit, what could be reclaimed need not be looked up
 
 
@@ -26,8 +26,10 @@ class _Files:
     """The file with the counter `oom_kill`."""
 
 
-_VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control")
-_VERSION_2 = _Files("memory.max", "memory.current", "inactive_file", "memory.events")
+_FILES = {
+    1: _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"),
+    2: _Files("memory.max", "memory.current", "inactive_file", "memory.events"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,24 @@ class Left:
 class HostMemory:
     """The memory of this machine and of the control groups that this process, and so its workers, are in."""
 
-    def __init__(self, proc: Path = _PROC, root: Path = _ROOT) -> None:
+    def __init__(self, proc: Path = PROC, root: Path = ROOT) -> None:
         self._vmstat = proc / "vmstat"
-        self._groups = _groups(proc / "self" / "cgroup", root)
+        found = [(level, _FILES[level.version]) for level in levels("memory", proc, root)]
+        self._groups = [(level, files) for level, files in found if (level.folder / files.used).exists()]
         total = psutil.virtual_memory().total
-        limits = ((folder, files, _number(folder / files.limit)) for folder, files in self._groups)
-        self._limited = [(folder, files, limit) for folder, files, limit in limits if limit and limit < total]
+        limits = ((level, files, level.number(files.limit)) for level, files in self._groups)
+        self._limited: list[tuple[Level, _Files, int]] = [
+            (level, files, limit) for level, files, limit in limits if limit and limit < total
+        ]
 
     def left(self) -> Left:
         """What can still be had: of the machine, or of a control group that has less left."""
         memory = psutil.virtual_memory()
         places = [Left(memory.available, memory.total, "this host")]
-        for folder, files, limit in self._limited:
-            used = _number(folder / files.used) or 0
+        for level, files, limit in self._limited:
+            used = level.number(files.used) or 0
             if used > _NEARLY_FULL * limit:
-                used -= _counter(folder / "memory.stat", files.reclaimable) or 0
+                used -= level.counters("memory.stat").get(files.reclaimable, 0)
             places.append(Left(max(limit - used, 0), limit, "this process's control group (container)"))
         return min(places, key=lambda left: left.bytes)
 
@@ -66,44 +71,8 @@ class HostMemory:
         The group's counter has any kind of such an end, the machine's memory being short or the group's. None where
         nothing counts them.
         """
-        for folder, files in self._groups:
-            count = _counter(folder / files.events, "oom_kill")
+        for level, files in self._groups:
+            count = level.counters(files.events).get("oom_kill")
             if count is not None:
                 return count
-        return _counter(self._vmstat, "oom_kill")
-
-
-def _groups(listing: Path, root: Path) -> list[tuple[Path, _Files]]:
-    """Folders of the groups that govern this process's memory, the own one first."""
-    found = []
-    for line in _text(listing).splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        base, files = (root / "memory", _VERSION_1) if controllers else (root, _VERSION_2)
-        folder = base / group.lstrip("/")
-        # A container may see its group's path but only the group's own files, at the root.
-        levels = [level for level in (folder, *folder.parents) if level.is_relative_to(base)]
-        found += [(level, files) for level in levels if (level / files.used).exists()]
-    return found
-
-
-def _number(path: Path) -> int | None:
-    text = _text(path).strip()
-    return int(text) if text.isdecimal() else None  # "max": no limit
-
-
-def _counter(path: Path, name: str) -> int | None:
-    """The value beside the name, in a file of one name and value a line."""
-    for line in _text(path).splitlines():
-        key, _, value = line.partition(" ")
-        if key == name and value.isdecimal():
-            return int(value)
-    return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        return ""
+        return read_counters(self._vmstat).get("oom_kill")

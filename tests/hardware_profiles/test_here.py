@@ -7,7 +7,8 @@ import pynvml
 import pytest
 
 from sslbench.hardware_profiles import here
-from sslbench.hardware_profiles.cpu import describe_cpu, memory_limit_bytes
+from sslbench.hardware_profiles.control_group import memory_limit_bytes
+from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import Card, describe_here, nvidia_card, profile_of
 from sslbench.hardware_profiles.loader import load_machine
 
@@ -125,10 +126,11 @@ def test_hidden_cards_are_not_here(monkeypatch: pytest.MonkeyPatch, hidden: str)
     ],
 )
 def test_memory_limit_of_the_control_group(tmp_path: Path, lines: str, files: dict[str, str], limit: int | None):
-    (tmp_path / "cgroup").write_text(lines)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text(lines)
     for name, text in files.items():
         path = tmp_path / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert memory_limit_bytes(tmp_path / "cgroup", tmp_path / "fs") == limit
+    assert memory_limit_bytes(tmp_path, tmp_path / "fs") == limit
     assert memory_limit_bytes(tmp_path / "missing", tmp_path / "fs") is None

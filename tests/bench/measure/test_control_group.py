@@ -5,12 +5,18 @@ from hypothesis import strategies as st
 from sslbench.bench.measure.control_group import ControlGroup
 
 
+def write_listing(folder, lines: str) -> None:
+    """What /proc/self/cgroup says."""
+    (folder / "proc" / "self").mkdir(parents=True, exist_ok=True)
+    (folder / "proc" / "self" / "cgroup").write_text(lines)
+
+
 @pytest.fixture
 def group(tmp_path):
     """A control group of the given line in /proc/self/cgroup, with files below /sys/fs/cgroup."""
 
     def make(lines: str, files: dict[str, str]):
-        (tmp_path / "proc").write_text(lines)
+        write_listing(tmp_path, lines)
         for name, text in files.items():
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +96,7 @@ def test_a_system_without_control_groups(tmp_path):
 @given(st.integers(1, 10**7), st.integers(1000, 10**6))
 def test_a_limit_is_its_share_of_the_period(tmp_path_factory, quota, period):
     folder = tmp_path_factory.getbasetemp()
-    (folder / "proc").write_text("0::/\n")
+    write_listing(folder, "0::/\n")
     (folder / "cpu.max").write_text(f"{quota} {period}\n")
     assert ControlGroup(folder / "proc", folder).cpu_limit() == pytest.approx(quota / period)
 
@@ -98,7 +104,7 @@ def test_a_limit_is_its_share_of_the_period(tmp_path_factory, quota, period):
 @given(st.text(st.characters(codec="utf-8")))
 def test_no_file_is_odd_enough_to_fail(tmp_path_factory, text):
     folder = tmp_path_factory.getbasetemp()
-    (folder / "proc").write_text("0::/\n")
+    write_listing(folder, "0::/\n")
     for name in ("cpu.max", "cpu.stat"):
         (folder / name).write_text(text)
     made = ControlGroup(folder / "proc", folder)

@@ -55,7 +55,11 @@ def test_garbage_of_an_earlier_count_does_not_count():
 
     def build():
         x = torch.ones(1000)
-        return lambda: (x + x).sum()
+
+        def step():
+            return (x + x).sum()
+
+        return step
 
     count_tensors(littering)
     kept.clear()
