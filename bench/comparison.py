@@ -1,0 +1,163 @@
+"""What a comparison of two sides found: for each step and metric the two values, the limit, the verdict, and the cause.
+
+Both layers of the regression gate fill it: `exact` (traced steps, without noise) and `timed` (measured records). Every
+output renders it. Plain data, no torch.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from sslbench.bench.quantities import Interval, Part
+
+SCHEMA: Literal["sslbench.comparison/1"] = "sslbench.comparison/1"
+Layer = Literal["exact", "timed"]
+Outcome = Literal["pass", "regression", "improvement", "inconclusive"]
+Unit = Literal["bytes", "seconds", "joules", "FLOP", "count", "per second"]
+Better = Literal["lower", "higher"]
+
+EXIT_PASS, EXIT_REGRESSION, EXIT_COULD_NOT_RUN, EXIT_INCONCLUSIVE = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that a metric may get worse: a share of its base, an amount in its unit, or both, then the smaller."""
+
+    share: float | None = None
+    amount: float | None = None
+
+    def allowed(self, base: float) -> float | None:
+        """The change that still passes, in the metric's unit; None: any."""
+        parts = [self.share * abs(base)] if self.share is not None else []
+        if self.amount is not None:
+            parts.append(self.amount)
+        return min(parts, default=None)
+
+
+class Cause(Part):
+    """One reason of a change, and the place in the code that it comes from."""
+
+    text: str
+    """A line for people: `+312 MiB: logits.float() at model.py:88 now lives through backward (mlm head)`."""
+    change: float
+    """Its part of the metric's change, in the metric's unit; the causes of a metric add up to its change."""
+    file: str = ""
+    """Path of the source file, relative to the project or package; empty where no line is known."""
+    line: int | None = None
+    """Number of the line in the new version; where it is gone, in the old one."""
+    module: str = ""
+    """Path of the module, with `*` for repeated blocks."""
+    operator: str = ""
+
+
+class MetricChange(Part):
+    """One metric of a step on both sides."""
+
+    name: str
+    """Dotted path as in a record or a snapshot: `memory.peak_allocated_bytes`, `time.step_seconds`."""
+    unit: Unit
+    better: Better = "lower"
+    base: float | None
+    """None: unknown there."""
+    new: float | None
+    outcome: Outcome
+    allowed: float | None = None
+    """The change for the worse that still passes, in the metric's unit; None: none is judged."""
+    interval: Interval | None = None
+    """Timed layer: 95 % interval of `share`."""
+    p_value: float | None = None
+    """Timed layer: probability of such a difference between two runs of the same code."""
+    reason: str = ""
+    """Why it is inconclusive, or else a remark."""
+    causes: tuple[Cause, ...] = ()
+    """Exact layer: where the change comes from, the largest first."""
+
+    @property
+    def change(self) -> float | None:
+        """New less base, in the metric's unit."""
+        return None if self.base is None or self.new is None else self.new - self.base
+
+    @property
+    def share(self) -> float | None:
+        """The change as a share of the base; None where there is no base, or it is 0."""
+        return self.change / self.base if self.change is not None and self.base else None
+
+
+class StepChange(Part):
+    """One step on both sides: a recipe on one device."""
+
+    name: str
+    """The recipe's name, or `file.py:function`."""
+    where: str
+    """Machine, device or backend that it is about."""
+    layer: Layer
+    metrics: tuple[MetricChange, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Why the two sides may not be compared; then there are no metrics."""
+    notes: tuple[str, ...] = ()
+    """What differs besides, and makes no verdict."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The worst of its metrics; None where the comparison was refused."""
+        return None if self.refused else worst(metric.outcome for metric in self.metrics)
+
+
+class Comparison(Part):
+    """Everything that two sides have in common, compared."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    schema_: Literal["sslbench.comparison/1"] = Field(default=SCHEMA, alias="schema")
+    base: str
+    """Where the old side comes from: a file, or a git revision."""
+    new: str
+    steps: tuple[StepChange, ...]
+    notes: tuple[str, ...] = ()
+    """What is true of all steps."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The worst of the steps that could be compared; None where none could."""
+        outcomes = [step.outcome for step in self.steps if step.outcome is not None]
+        return worst(outcomes) if outcomes else None
+
+    @property
+    def exit_code(self) -> int:
+        """1 a regression, else 2 where a step may not be compared, else 3 inconclusive, else 0."""
+        if self.outcome == "regression":
+            return EXIT_REGRESSION
+        if self.outcome is None or any(step.refused for step in self.steps):
+            return EXIT_COULD_NOT_RUN
+        return EXIT_INCONCLUSIVE if self.outcome == "inconclusive" else EXIT_PASS
+
+
+_WORST_FIRST: tuple[Outcome, ...] = ("regression", "inconclusive", "improvement", "pass")
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The worst of some outcomes; `pass` where there are none."""
+    return min(outcomes, key=_WORST_FIRST.index, default="pass")
+
+
+def judged(base: float, new: float, allowed: float | None, better: Better = "lower") -> Outcome:
+    """Outcome of a change that has no noise.
+
+    Args:
+        base: value of the old side.
+        new: value of the new side.
+        allowed: the change for the worse that still passes; None: any passes.
+        better: which direction is good.
+    """
+    worse = new - base if better == "lower" else base - new
+    if allowed is not None and worse > allowed:
+        return "regression"
+    return "improvement" if worse < 0 and allowed is not None else "pass"
+
+
+def version_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What differs between two sets of versions by name, as `torch 2.12.0, now 2.13.0`; sorted by name."""
+    names = sorted(name for name in base.keys() | new.keys() if base.get(name) != new.get(name))
+    return [f"{name} {base.get(name, 'absent')}, now {new.get(name, 'absent')}" for name in names]
