@@ -163,6 +163,8 @@ class Machine(_Table):
     aliases: tuple[str, ...] = ()
     device: Device
     device_count: int = Field(default=1, gt=0)
+    links: Links | None = None
+    """Where several devices work on one step; None: not known."""
     price: Price = Price()
     processor: Processor | None = None
     probe: Probe | None = None
