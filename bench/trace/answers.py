@@ -189,7 +189,8 @@ def _accumulate(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> An
         return NotImplemented
     inputs = tuple((str(tensor._spec[0]).removeprefix("torch."), tensor._spec[1]) for tensor in (old, new))
     size = bytes_of(old._spec)
-    recorder.called(recorder.kind_index(OperatorKind("aten.add_.Tensor", inputs, 0, 2 * size, size)))
+    recorder.locate()
+    recorder.called(recorder.kind_index(OperatorKind("aten.add_.Tensor", inputs, 0, 2 * size, size)), args, args[:1])
     return recorder.tensor(old._spec, old._block)
 
 

@@ -1,6 +1,6 @@
 """What a trace holds: the storages and operators of a step, in order. Plain data, no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Target = Literal["cuda", "cpu"]
@@ -39,7 +39,13 @@ class Call:
     phase: int
     """Index into `PHASES`."""
     module: int
-    """Index into `Trace.modules`."""
+    """Module whose forward runs, in backward that of the forward operator; an index into `Trace.modules`."""
+    line: int = 0
+    """Source line behind it, an index into `Trace.lines`."""
+    reads: tuple[int, ...] = ()
+    """Storages of the tensors that it takes, indices into `Trace.storages`; none for a view."""
+    writes: tuple[int, ...] = ()
+    """Those of the tensors that it makes or changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,10 @@ class Trace:
                 )
                 for kind in kinds
             ),
-            calls=tuple(_rows(table["calls"], Call)),
+            calls=tuple(
+                replace(call, reads=tuple(call.reads), writes=tuple(call.writes))
+                for call in _rows(table["calls"], Call)
+            ),
             modules=tuple(table["modules"]),
             parameters=table["parameters"],
             tf32_matmul=table["tf32_matmul"],

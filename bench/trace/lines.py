@@ -76,7 +76,10 @@ class SourceLines:
 
 
 def readable(filename: str) -> str:
-    """A source file as a person knows it: from the packages' or the working folder on; empty where it is skipped."""
+    """A source file as a person knows it, the same on every host; empty where it is skipped.
+
+    From the packages', the working or an imported folder on; absolute where it lies elsewhere.
+    """
     path = Path(filename)
     if filename.startswith("<") or path.is_relative_to(_SKIPPED[0]) or path.is_relative_to(_SKIPPED[1]):
         return ""
@@ -87,4 +90,5 @@ def readable(filename: str) -> str:
         return ""
     if path.is_relative_to(_OWN) and (path.parent / "__init__.py").is_file():
         return f"sslbench/{path.relative_to(_OWN).as_posix()}"
-    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
+    root = next((root for root in (Path.cwd(), *sys.path) if root and path.is_relative_to(root)), None)
+    return path.as_posix() if root is None else path.relative_to(root).as_posix()

@@ -1,6 +1,6 @@
 """The dispatch mode that sees every operator of a step and records what it allocates and computes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -115,7 +115,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
     # ------------------------------------------------------------------ storages
     def new_tensor(self, spec: Spec, size: int, operator: str) -> TracedTensor:
         """A tensor in new storage of `size` bytes."""
-        self._locate()
+        self.locate()
         return self.tensor(spec, self._allocate(size, operator, host=spec[4]))
 
     def tensor(self, spec: Spec, block: Block) -> TracedTensor:
@@ -132,7 +132,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         self.events.append(index)
         return Block(index, size, self.events)
 
-    def _locate(self) -> None:
+    def locate(self) -> None:
+        """Find the source line and the module of the operator that runs, for what is recorded next."""
         find = self.source.forward if self._phase == FORWARD else self.source.elsewhere
         self._origin = find(self.module)
 
@@ -221,7 +222,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
                 and arg.untyped_storage()._cdata == storage._cdata
             )
             block = next(blocks, None)
-            self._locate()
+            self.locate()
             self._real_blocks[result] = block or self._allocate(storage.nbytes(), operator)
 
     def storage_of(self, tensor: Any) -> int | None:
@@ -252,13 +253,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         """Index of a kind of operator, new or known."""
         return self.kinds.setdefault(kind, len(self.kinds))
 
-    def called(self, kind: int) -> None:
-        """Record one call of a kind of operator."""
-        self.calls.append(Call(kind, self._phase, self.module))
+    def called(self, kind: int, reads: Iterable[Any] = (), writes: Iterable[Any] = ()) -> None:
+        """Record one call of a kind of operator, from the place that `locate` found.
+
+        Args:
+            kind: its index.
+            reads: what it takes; tensors, lists of them, and others.
+            writes: what it makes or changes.
+        """
+        line, module = self._origin
+        self.calls.append(Call(kind, self._phase, module, line, tuple(_storages(reads)), tuple(_storages(writes))))
 
     def _replay(self, effect: Effect, kind: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = effect.kind.name
-        self._locate()
+        self.locate()
         self._ensure_workspace(name)
         made: list[Any] = []
         for output in effect.outputs:
@@ -266,12 +274,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
         if effect.temporaries:
             inside = [self._allocate(size, name) for size in effect.temporaries]
             del inside
-        self.called(kind)
-        if effect.written and self.started:
-            for path in effect.written:
-                changed = pick(args, kwargs, path)
-                if isinstance(changed, TracedTensor):
-                    self.changed.add(changed._block.index)
+        changed = [pick(args, kwargs, path) for path in effect.written]
+        if effect.kind.is_view:
+            self.called(kind)
+        else:
+            self.called(kind, (*args, *kwargs.values()), (*made, *changed))
+        if self.started:
+            self.changed.update(_storages(changed))
         return made[0] if effect.container is None else effect.container(made)
 
     def _ensure_workspace(self, name: str) -> None:
@@ -311,6 +320,16 @@ def _tf32_allowed() -> tuple[bool, bool]:
 
 def _no_generator(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {"generator": None} if "generator" in kwargs else {}
+
+
+def _storages(values: Iterable[Any]) -> Iterator[int]:
+    """Indices of the storages of the traced tensors among values and lists of them."""
+    for value in values:
+        if isinstance(value, TracedTensor):
+            if value._block.index >= 0:
+                yield value._block.index
+        elif type(value) in (list, tuple):
+            yield from _storages(value)
 
 
 def _any_tensor(values: Any) -> bool:

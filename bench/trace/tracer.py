@@ -8,13 +8,14 @@ import gc
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.answers import ANSWERS
 from sslbench.bench.trace.cpu_kernels import CpuKernels
 from sslbench.bench.trace.cuda_kernels import CudaKernels
-from sslbench.bench.trace.events import BACKWARD, FORWARD, Call, Storage, Target, Trace
+from sslbench.bench.trace.events import BACKWARD, FORWARD, Storage, Target, Trace
 from sslbench.bench.trace.explained import explained
 from sslbench.bench.trace.imports import eager_only
 from sslbench.bench.trace.pretend import cpu_host, cuda_host
@@ -124,7 +125,7 @@ def _finish(recorder: Recorder, tracker: Tracker, marks: tuple[int, ...], batch_
         marks=marks,
         phase_marks=tuple(recorder.phase_marks),
         kinds=tuple(kinds[kind] for kind in used),
-        calls=tuple(Call(position[call.kind], call.phase, call.module) for call in recorder.calls),
+        calls=tuple(replace(call, kind=position[call.kind]) for call in recorder.calls),
         modules=tuple(tracker.modules),
         parameters=tracker.parameter_elements,
         tf32_matmul=recorder.tf32[0],

@@ -134,6 +134,17 @@ def test_backward_storages_belong_to_the_module_of_the_forward_operator(trace):
     assert trace.modules[module] == "Sequential.1"
 
 
+def test_calls_have_line_and_module_in_backward_those_of_the_forward_operator(trace):
+    places = {
+        (trace.kinds[call.kind].name, call.phase): (trace.modules[call.module], trace.lines[call.line])
+        for call in trace.calls
+    }
+    assert places["aten.cat.default", FORWARD] == ("", line("cat"))
+    assert places["aten.gelu.default", FORWARD] == ("Sequential.1", line("hidden"))
+    assert places["aten.gelu_backward.default", BACKWARD] == ("Sequential.1", line("hidden"))
+    assert {where for (_, phase), (_, where) in places.items() if phase == OPTIMIZER} == {line("update")}
+
+
 def test_lines_survive_json(trace):
     assert Trace.from_json(trace.to_json()) == trace
     assert all(0 <= storage.line < len(trace.lines) for storage in trace.storages)
@@ -157,6 +168,8 @@ def test_files_are_named_from_the_folder_that_a_person_knows(tmp_path, monkeypat
     assert readable(str(tmp_path / "models" / "mine.py")) == "models/mine.py"
     assert readable(transformers.__file__) == "transformers/__init__.py"
     assert readable("/elsewhere/step.py") == "/elsewhere/step.py"
+    monkeypatch.setattr(sys, "path", ["", "/elsewhere/src"])
+    assert readable("/elsewhere/src/mine/step.py") == "mine/step.py"
     own = sys.modules["sslbench.bench.recipe"].__file__
     assert readable(own) == "sslbench/bench/recipe.py"
 
