@@ -126,7 +126,7 @@ class Processor(_Table):
     logical_cores: int = Field(gt=0)
     """Hardware threads of the machine."""
     instructions: tuple[str, ...] = ()
-    """Of the extensions that matter to a matrix product, those that it has: `avx2`, `avx512f`, `amx_bf16`, `sve`, ..."""
+    """Those of `sslbench.hardware_profiles.processor.INSTRUCTIONS` that it has: `avx2`, `amx_bf16`, ..."""
     l1_cache_bytes: int | None = None
     """Data cache of one core."""
     l2_cache_bytes: int | None = None

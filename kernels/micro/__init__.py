@@ -1,0 +1,1 @@
+"""Micro-kernels that characterise a machine: what one call of a kernel takes, by its sizes."""
