@@ -40,7 +40,7 @@ class Cause(Part):
     """One reason of a change, and the place in the code that it comes from."""
 
     text: str
-    """A line for people: `+312 MiB: logits.float() at model.py:88 now lives through backward (mlm head)`."""
+    """What happened where, without the amount: `logits.float()` at model.py:88 now lives through backward (head)."""
     change: float
     """Its part of the metric's change, in the metric's unit; the causes of a metric add up to its change."""
     file: str = ""
@@ -148,13 +148,13 @@ def judged(base: float, new: float, allowed: float | None, better: Better = "low
     Args:
         base: value of the old side.
         new: value of the new side.
-        allowed: the change for the worse that still passes; None: any passes.
+        allowed: the change that still passes in either direction; None: any passes.
         better: which direction is good.
     """
     worse = new - base if better == "lower" else base - new
-    if allowed is not None and worse > allowed:
-        return "regression"
-    return "improvement" if worse < 0 and allowed is not None else "pass"
+    if allowed is None or abs(worse) <= allowed:
+        return "pass"
+    return "regression" if worse > 0 else "improvement"
 
 
 def version_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
