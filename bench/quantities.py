@@ -24,6 +24,8 @@ Backend = Literal[
     "onnx-qnn",
 ]
 Category = Literal["parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary"]
+Strategy = Literal["ddp", "fsdp"]
+"""How several devices share a training step; see `sslbench.kernels.parallel`."""
 Interval = tuple[float, float]
 
 
@@ -46,6 +48,10 @@ class Environment(Part):
     """Version by distribution name: torch, transformers, onnxruntime, ..."""
     threads: int | None = None
     """Measurements: CPU threads that the framework computed with."""
+    commit: str | None = None
+    """Measurements: git commit of the step's own code, or else of the folder that the command ran in."""
+    uncommitted: bool | None = None
+    """Measurements: whether files that git knows differed from that commit."""
 
 
 class Memory(Part):
@@ -89,6 +95,9 @@ class Time(Part):
     """Measurements: every timed step, in order."""
     mad_seconds: float | None = None
     """Measurements: median absolute deviation of the samples from their median."""
+    waited_seconds: list[float] = []
+    """Measurements with one thread, on Linux: of every timed step, how long that thread was ready to run and had no
+    processor, which other programs used."""
     warmup_steps: int | None = None
     """Measurements: steps that were run before the timed ones."""
     tokens_per_second: float | None = None
