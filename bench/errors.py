@@ -24,6 +24,10 @@ class OutputError(SSLBenchError):
     """A file cannot be written."""
 
 
+class GitError(SSLBenchError):
+    """Git is missing, or refused."""
+
+
 class TraceError(SSLBenchError):
     """A step could not be run on fake tensors."""
 

@@ -6,8 +6,8 @@ Record files hold one record, a JSON array of records, or one record a line.
 
 # Format history; a reader accepts every version up to its own.
 # sslbench.record/1 (0.1.0): first version. Later: `explain`, `data`, `utilization`, `phases`, `predicted`, `state`,
-# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, some fields of memory and time; null
-# or empty in older records.
+# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, some fields of memory, time and
+# environment; null or empty in older records.
 
 import json
 from collections.abc import Sequence

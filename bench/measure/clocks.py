@@ -43,6 +43,10 @@ class CudaClock:
         self.wait()
         return self.finished_seconds()
 
+    def waited_seconds(self) -> list[float]:
+        """None are known: the GPU keeps its own time."""
+        return []
+
 
 class WaitingClock:
     """Wall time of steps that are waited for one by one, on a GPU without events that could be trusted alike."""
@@ -69,6 +73,10 @@ class WaitingClock:
     def samples_seconds(self) -> list[float]:
         """Seconds of every step timed so far."""
         return [nanoseconds / 1e9 for nanoseconds in self._nanoseconds]
+
+    def waited_seconds(self) -> list[float]:
+        """None are known: the host waits for the device, with or without a processor."""
+        return []
 
 
 def clock_of(device: torch.device) -> Clock:

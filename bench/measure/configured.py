@@ -63,6 +63,7 @@ def measuring_configuration(
         onnx=settings.onnx if one.backend.startswith("onnx") else None,
         predict=settings.predict,
         in_turns=in_turns,
+        environment=one.environment,
     )
     return record
 

@@ -36,6 +36,8 @@ class TurnEvent(_Event):
     event: Literal["turn"]
     steps: int
     """Timed in its last turn; 0: it is warm, and has had none."""
+    median: float | None = None
+    """Of their seconds, without what other programs took of one thread's."""
     enough: bool
     """Whether its median is known well enough."""
     spent: bool

@@ -22,6 +22,9 @@ from sslbench.bench.record import Record
 
 Switch = Callable[[int], None]
 """Told the number of the configuration that runs now."""
+Enough = Callable[[Sequence[Sequence[float]]], bool]
+"""Given the medians (seconds) of the turns of each configuration, in the order of the group, after every round: whether
+that is enough."""
 _SHORT_OF_MEMORY = ("out-of-memory", "killed")
 _ALONE = "measured alone: beside {others} it ran out of memory, so that a drift of the machine may be in what differs"
 
@@ -37,6 +40,8 @@ class _Run:
         self.waits: TurnEvent | None = None
         """What its worker says while it waits; None: it has ended."""
         self.steps: list[int] = []
+        self.medians: list[float] = []
+        """Of each turn, in seconds."""
         self.result: Record | SSLBenchError | None = None
 
     def begin(self) -> None:
@@ -48,6 +53,7 @@ class _Run:
         self._resume(lambda: self.work.send(runs))
         if runs and self.waits is not None:
             self.steps.append(self.waits.steps)
+            self.medians.append(self.waits.median or 0.0)
 
     def wants_turns(self) -> bool:
         """Whether it has had too few yet."""
@@ -64,7 +70,11 @@ class _Run:
 
 
 def measure_interleaved(
-    group: Sequence[tuple[int, Configuration]], settings: Settings, progress: Progress, switch: Switch
+    group: Sequence[tuple[int, Configuration]],
+    settings: Settings,
+    progress: Progress,
+    switch: Switch,
+    enough: Enough | None = None,
 ) -> Iterator[tuple[int, Record | SSLBenchError]]:
     """Measure configurations that differ in their backend.
 
@@ -73,6 +83,7 @@ def measure_interleaved(
         settings: what they share.
         progress: told how far the one that runs is.
         switch: told which one runs.
+        enough: says after each round whether to end, instead of each configuration's own precision.
 
     Yields:
         Number and record, or why that backend cannot be measured here at all; in the order of the group.
@@ -84,7 +95,7 @@ def measure_interleaved(
         for run in runs:
             switch(run.number)
             run.begin()
-        _take_turns(runs, switch)
+        _take_turns(runs, switch, enough)
         for run in reversed(runs):  # the memory of a GPU may be known only as what its total grew by
             if run.waits is not None:
                 switch(run.number)
@@ -95,7 +106,7 @@ def measure_interleaved(
         yield run.number, _finished(run, ran, name)
 
 
-def _take_turns(runs: Sequence[_Run], switch: Switch) -> None:
+def _take_turns(runs: Sequence[_Run], switch: Switch, enough: Enough | None) -> None:
     """Rounds, every second one backwards, until each knows its step well enough or has no time left."""
     order = list(runs)
     while any(run.wants_turns() for run in order):
@@ -104,6 +115,8 @@ def _take_turns(runs: Sequence[_Run], switch: Switch) -> None:
                 switch(run.number)
                 run.answer(runs=True)
         order.reverse()
+        if enough is not None and enough([run.medians for run in runs]):
+            break
 
 
 def _finished(run: _Run, ran: Sequence[_Run], name: str) -> Record | SSLBenchError:

@@ -49,6 +49,7 @@ def measuring(
     progress: Progress | None = None,
     predict: bool = True,
     in_turns: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Turns[Record]:
     """Run the recipe's step in a worker process and record time, memory and energy.
 
@@ -66,6 +67,7 @@ def measuring(
         progress: told how far it is.
         predict: whether the record gets the prediction for the same step, made when the measurement is done.
         in_turns: whether the steps are timed in turns with other workers: yields where this one waits.
+        environment: variables of the worker's process, beside those of this one.
 
     Raises:
         MeasureError: the backend is not available, or an option goes with another one.
@@ -97,6 +99,7 @@ def measuring(
         devices=devices,
         strategy=strategy,
         in_turns=in_turns,
+        environment=dict(environment or {}),
         onnx=dict(onnx or {}),
     )
     try:

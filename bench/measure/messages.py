@@ -10,8 +10,9 @@ The worker's events, one JSON object a line:
 
 A worker that takes turns with others (`Spec.in_turns`) is told after its warm-up when to run. It says
 
-- `{"event": "turn", "steps": 12, "enough": false, "spent": false}`: it waits; its last turn timed so many steps (0: it
-  is warm), whether they are precise enough in all, and whether its seconds are spent,
+- `{"event": "turn", "steps": 12, "median": 0.031, "enough": false, "spent": false}`: it waits; its last turn timed so
+  many steps of this median in seconds (0 and null: it is warm), whether they are precise enough in all, and whether its
+  seconds are spent,
 
 and the answer is a line on its standard input: `run` for one more turn, `end` to go on with the memory pass.
 
@@ -70,6 +71,8 @@ class Spec:
     """Options of ONNX Runtime, see `sslbench.bench.onnx.settings`."""
     in_turns: bool = False
     """Whether steps are timed in turns with other workers."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables of the worker's process, beside those of its parent."""
     folder: str = ""
     """Where the exported model, its inputs and its outputs are."""
     gpu_uuid: str = ""
@@ -89,6 +92,8 @@ class Outcome:
     """What a worker measured. Bytes, seconds, joules; None where `unknown` says why."""
 
     samples_seconds: list[float] = field(default_factory=list)
+    waited_seconds: list[float] = field(default_factory=list)
+    """Of each timed step, how long its thread was ready and had no processor; empty where the system does not tell."""
     turns: list[int] = field(default_factory=list)
     """Timed steps of each turn, where workers took turns."""
     warmup_steps: int = 0

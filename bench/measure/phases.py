@@ -52,7 +52,7 @@ def _time(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome: Out
 
     enough = precision.reached if spec.steps is None else None
     time_steps(step, clock, steps=spec.steps, until=until, on_step=on_step, enough=enough)
-    outcome.samples_seconds = clock.samples_seconds()
+    outcome.samples_seconds, outcome.waited_seconds = clock.samples_seconds(), clock.waited_seconds()
     outcome.others_cpu_share = contention.others_share()
     reading = energy.read()
     outcome.energy_source = reading.source

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from sslbench.bench.errors import RecipeError
@@ -41,6 +41,8 @@ class Configuration:
     """Whether the batch is the largest that runs; the recipe's own is then where a search may begin."""
     command: tuple[str, ...]
     """The sslbench arguments that make this one record again."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the worker's process, beside those of this one."""
 
 
 def expand(

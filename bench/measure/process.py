@@ -77,8 +77,8 @@ run_worker = at_once(worker_in_turns)
 
 
 def worker_environment(spec: Spec) -> dict[str, str]:
-    """Variables of the worker's process: ours, GPUs in NVML's order, and what the recipe asks of CUDA's allocator."""
-    environment = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    """Variables of the worker's process: ours, its own, GPUs in NVML's order, and what the recipe asks of CUDA."""
+    environment = {**os.environ, **spec.environment, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     if spec.recipe.get("expandable_segments"):
         given = environment.get(_ALLOCATOR, "")
         others = [part for part in given.split(",") if part and not part.startswith("expandable_segments:")]

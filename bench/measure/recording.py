@@ -3,8 +3,10 @@
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sslbench.bench.environment import describe_environment
+from sslbench.bench.git import commit_of, has_changes
 from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.gpu import Gpu
 from sslbench.bench.measure.messages import Outcome
@@ -13,8 +15,7 @@ from sslbench.bench.quantities import Backend, Energy, Memory, Time
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
 from sslbench.bench.statistics import FEWEST_FOR_INTERVAL, drift, median_absolute_deviation, run_interval
-from sslbench.hardware_profiles.cpu import describe_cpu
-from sslbench.hardware_profiles.here import describe_here
+from sslbench.hardware_profiles.here import describe_here, processor_here
 from sslbench.kernels.data.source import Source
 
 _NEVER_MEASURED = {
@@ -42,7 +43,7 @@ def make_record(
         sampled_bytes: most memory that the parent saw the worker hold.
         command: the sslbench arguments that make the record again.
     """
-    machine = describe_cpu() if gpu is None else describe_here()
+    machine = processor_here() if gpu is None else describe_here()
     if gpu is None and not on_processor(backend):
         memory = _accelerator_memory(outcome)
     elif gpu is None:
@@ -55,7 +56,7 @@ def make_record(
         backend=backend,
         recipe=recipe,
         machine=machine,
-        environment=describe_environment().model_copy(update={"threads": outcome.threads}),
+        environment=describe_environment().model_copy(update={"threads": outcome.threads, **_code(recipe)}),
         command=list(command),
         memory=memory,
         time=_time(outcome, recipe),
@@ -67,6 +68,12 @@ def make_record(
         unknown=outcome.unknown | _NEVER_MEASURED | _missing(outcome, recipe, memory),
         warnings=[*outcome.warnings, *_warnings(outcome.samples_seconds, gpu, sampled_bytes)],
     )
+
+
+def _code(recipe: Recipe) -> dict[str, object]:
+    """The git commit of the user's own code: where the factory lies, else where we run."""
+    folder = Path(recipe.factory.rpartition(":")[0]).parent if recipe.factory else Path.cwd()
+    return {"commit": commit_of(folder), "uncommitted": has_changes(folder)}
 
 
 def with_data(record: Record, outcome: Outcome, source: Source) -> Record:
@@ -141,6 +148,7 @@ def _time(outcome: Outcome, recipe: Recipe) -> Time:
         samples_per_second=rate,
         samples_seconds=samples,
         mad_seconds=median_absolute_deviation(samples),
+        waited_seconds=outcome.waited_seconds if outcome.threads == 1 else [],
         warmup_steps=outcome.warmup_steps,
         tokens_per_second=rate * recipe.seq_len if rate and recipe.seq_len else None,
     )

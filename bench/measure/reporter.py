@@ -65,10 +65,10 @@ class Reporter:
             self._next_step_event = now + 1 / _STEP_EVENTS_PER_SECOND
             self._write({"event": "step", "done": done, "total": total})
 
-    def turn(self, steps: int, *, enough: bool, spent: bool) -> bool:
+    def turn(self, steps: int, median: float | None, *, enough: bool, spent: bool) -> bool:
         """Wait for the next turn; False where there is none. See `messages`."""
         assert self._orders is not None  # noqa: S101 - only workers have turns, and they have orders
-        self._write({"event": "turn", "steps": steps, "enough": enough, "spent": spent})
+        self._write({"event": "turn", "steps": steps, "median": median, "enough": enough, "spent": spent})
         return self._orders.readline() == RUN
 
     def result(self, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from sslbench.bench.measure.steady import SHORTEST_WARMUP_SECONDS, Settling
+from sslbench.bench.measure.waited import Waits
 
 Step = Callable[[], object]
 OnStep = Callable[[int], None]
@@ -33,18 +34,24 @@ class Clock(Stopwatch, Protocol):
     def samples_seconds(self) -> list[float]:
         """Seconds of every step timed so far, in order; waits for the device."""
 
+    def waited_seconds(self) -> list[float]:
+        """Of each, how long its thread was ready without a processor; empty where nobody knows, or it hides nothing."""
+
 
 class HostClock:
     """Wall time of steps that have done their work when they return."""
 
     def __init__(self) -> None:
         self._nanoseconds: list[int] = []
+        self._waits = Waits()
 
     def time(self, step: Step) -> None:
         """Run the step once and remember how long it took."""
+        self._waits.begin()
         start = time.perf_counter_ns()
         step()
         self._nanoseconds.append(time.perf_counter_ns() - start)
+        self._waits.end()
 
     def wait(self) -> None:
         """Nothing to wait for."""
@@ -56,6 +63,10 @@ class HostClock:
     def samples_seconds(self) -> list[float]:
         """Seconds of every step timed so far, in order."""
         return [nanoseconds / 1e9 for nanoseconds in self._nanoseconds]
+
+    def waited_seconds(self) -> list[float]:
+        """What Linux's scheduler counted; empty elsewhere."""
+        return self._waits.seconds
 
 
 def warm_up(step: Step, steps: int, on_step: OnStep) -> None:

@@ -6,6 +6,7 @@ it wakes threads that slept, and brings back what the others pushed out of the c
 """
 
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sslbench.bench.measure.messages import TIMED_PHASE, Outcome, Spec
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.steady import FEWEST_TIMED_STEPS, SHORTEST_TIMED_SECONDS, half_width
 from sslbench.bench.measure.timing import Clock, Step, time_some, without_collector
+from sslbench.bench.measure.waited import undisturbed_seconds
 
 FEWEST_TURNS = 8
 """So many give an interval of the ratio of two backends."""
@@ -58,7 +60,13 @@ def time_in_turns(
 
 def _next_turn(outcome: Outcome, reporter: Reporter, *, enough: bool, spent: bool) -> bool:
     _wait_until_idle()
-    return reporter.turn(outcome.turns[-1] if outcome.turns else 0, enough=enough, spent=spent)
+    steps = outcome.turns[-1] if outcome.turns else 0
+    return reporter.turn(steps, _median_of_last(outcome, steps), enough=enough, spent=spent)
+
+
+def _median_of_last(outcome: Outcome, steps: int) -> float | None:
+    undisturbed = undisturbed_seconds(outcome.samples_seconds, outcome.waited_seconds, outcome.threads)
+    return statistics.median(undisturbed[-steps:]) if steps else None
 
 
 def _wait_until_idle() -> None:
@@ -82,7 +90,7 @@ def _time_turn(step: Step, clock: Clock, spec: Spec, reporter: Reporter, outcome
         until=min(until, _end_of_turn(spec)),
         on_step=lambda done: reporter.step(outcome.warmup_steps + before + done),
     )
-    outcome.samples_seconds = clock.samples_seconds()
+    outcome.samples_seconds, outcome.waited_seconds = clock.samples_seconds(), clock.waited_seconds()
     outcome.turns.append(len(outcome.samples_seconds) - before)
 
 

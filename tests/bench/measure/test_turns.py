@@ -38,7 +38,7 @@ def turns_of(events):
 def test_the_parent_says_when_and_a_worker_whose_parent_is_gone_ends():
     events, outcome = take(b"run\n", steps=16)
     assert [event["event"] for event in events if event["event"] != "step"] == ["turn", "phase", "turn"]
-    assert turns_of(events)[0] == {"event": "turn", "steps": 0, "enough": False, "spent": False}
+    assert turns_of(events)[0] == {"event": "turn", "steps": 0, "median": None, "enough": False, "spent": False}
     assert outcome.turns == [2]
 
 
