@@ -1,6 +1,5 @@
 """What a prediction rests on: memory over the step, what is alive at the peak, the longest operators, the constants."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +8,7 @@ from sslbench.bench.explanation import Alive, Bound, Explanation, OperatorTime, 
 from sslbench.bench.predict.constants import constants_used
 from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, operator_seconds, predict_time, roofline_seconds
 from sslbench.bench.predict.workspace import workspace_bytes
-from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace
+from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace, module_pattern
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
 from sslbench.hardware_profiles.schema import Machine
 
@@ -19,7 +18,6 @@ WORKSPACE = "cuDNN workspace"
 """Named as the operator of what the allocator gives to cuDNN beside the trace's storages."""
 
 _Origin = tuple[str, str, str, str]
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 def explain(trace: Trace, machine: Machine) -> Explanation:
@@ -121,7 +119,7 @@ def at_peak(trace: Trace) -> list[Alive]:
     for index in alive_after(trace, find_peak(trace).position):
         storage = trace.storages[index]
         if storage.size:
-            module = _NUMBER.sub("*", trace.modules[storage.module])
+            module = module_pattern(trace.modules[storage.module])
             groups[module, storage.category, storage.operator, trace.lines[storage.line]].append(storage.size)
     workspace = workspace_bytes(trace)
     if workspace:

@@ -1,5 +1,6 @@
 """What a trace holds: the storages and operators of a step, in order. Plain data, no torch."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,6 +11,12 @@ PHASES = ("build", "forward", "backward", "optimizer")
 BUILD, FORWARD, BACKWARD, OPTIMIZER = range(4)
 
 CATEGORIES = ("parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary")
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+
+
+def module_pattern(path: str) -> str:
+    """A module's path with `*` for its numbers, which all repetitions of a block share."""
+    return _NUMBER.sub("*", path)
 
 
 @dataclass(frozen=True, slots=True)
