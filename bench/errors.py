@@ -20,6 +20,10 @@ class RecordError(SSLBenchError):
     """A record file cannot be read."""
 
 
+class SnapshotError(SSLBenchError):
+    """A snapshot cannot be read, or not be compared."""
+
+
 class OutputError(SSLBenchError):
     """A file cannot be written."""
 

@@ -57,13 +57,22 @@ class TraceSource:
 
     def _load(self, batch_size: int | None, target: Target, capability: tuple[int, int]) -> Trace:
         recipe = self.recipe.model_copy(update={"batch_size": batch_size})
-        trace = self._cache.load(recipe, target, capability)
-        if trace is None:
-            from sslbench.bench.trace.recipes import trace_recipe  # noqa: PLC0415 - imports torch
+        return load_trace(recipe, target, capability, self._cache)
 
-            trace = trace_recipe(recipe, target, capability)
-            self._cache.save(recipe, target, capability, trace)
-        return trace
+
+def load_trace(recipe: Recipe, target: Target, capability: tuple[int, int], cache: TraceCache) -> Trace:
+    """A recipe's trace from the cache, else made now and kept there.
+
+    Raises:
+        SSLBenchError: the step cannot be built or traced.
+    """
+    trace = cache.load(recipe, target, capability)
+    if trace is None:
+        from sslbench.bench.trace.recipes import trace_recipe  # noqa: PLC0415 - imports torch
+
+        trace = trace_recipe(recipe, target, capability)
+        cache.save(recipe, target, capability, trace)
+    return trace
 
 
 def target_of(device: Device) -> tuple[Target, tuple[int, int]]:
