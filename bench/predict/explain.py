@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from sslbench.bench.explanation import Alive, Bound, Explanation, OperatorTime, Timeline
 from sslbench.bench.predict.constants import constants_used
-from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, operator_seconds, predict_time, roofline_seconds
+from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, kernel_bounds, operator_seconds, predict_time
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace, module_pattern
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
@@ -144,8 +144,9 @@ def operator_times(trace: Trace, machine: Machine) -> list[OperatorTime]:
         if kind.is_view:
             continue
         each = operator_seconds(kind, device, trace)
-        arithmetic, traffic = roofline_seconds(kind, device, trace)
-        bound: Bound = "compute" if arithmetic > traffic else "bandwidth"
+        bounds_of = kernel_bounds(kind, device, trace)
+        lead = sum(arithmetic - traffic for _, arithmetic, traffic in bounds_of)
+        bound: Bound = "compute" if lead > 0 else "bandwidth"
         seconds[kind.name] += count * each
         counts[kind.name] += count
         bounds[kind.name]["launch" if each < device.launch_seconds.value else bound] += count * each

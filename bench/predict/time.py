@@ -7,7 +7,7 @@ bandwidth)^3)^(1/3)`, with factors (a, b) for each class. The constants stand in
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import exp, hypot, sqrt
+from math import exp, hypot
 
 from sslbench.bench.predict.efficiency import FRESH_BYTES, FRESH_BYTES_PER_SECOND, cpu_factors
 from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
@@ -40,6 +40,23 @@ FRESH_MEMORY = "fresh memory"
 
 
 @dataclass(frozen=True, slots=True)
+class Sigmas:
+    """Standard deviations of log(measured / predicted) of a step, by what is not known; independent of each other."""
+
+    common: float
+    """Of all steps on such a device."""
+    families: dict[str, float]
+    """Of families that are known worse, each times its share of the step."""
+    launching: float
+    """Of the host, as far as the step waits for it."""
+
+    @property
+    def total(self) -> float:
+        """All of them together."""
+        return hypot(self.common, self.launching, *self.families.values())
+
+
+@dataclass(frozen=True, slots=True)
 class TimePrediction:
     """Time of one step, and what it is made of."""
 
@@ -50,6 +67,7 @@ class TimePrediction:
     dispatch_seconds: float
     """Time that the host needs to launch the operators, one after the other."""
     seconds_by_class: dict[str, float]
+    sigmas: Sigmas
 
 
 def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
@@ -70,8 +88,15 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
     total = larger(device_seconds, dispatch_seconds, 1.0 if device.kind == "cpu" else ROUNDING)
     launching = (dispatch_seconds / total) ** ROUNDING if total and device.kind != "cpu" else 0.0
-    spread = exp(Z_90 * hypot(_log_sigma(device, by_class), launching * _LAUNCH_SIGMA))
-    return TimePrediction(total, (total / spread, total * spread), device_seconds, dispatch_seconds, dict(by_class))
+    sigmas = _sigmas(device, by_class, launching)
+    interval = around(total, sigmas.total)
+    return TimePrediction(total, interval, device_seconds, dispatch_seconds, dict(by_class), sigmas)
+
+
+def around(seconds: float, log_sigma: float) -> tuple[float, float]:
+    """The 90 % interval of a time whose logarithm has this standard deviation."""
+    spread = exp(Z_90 * log_sigma)
+    return seconds / spread, seconds * spread
 
 
 def _parts(kind: OperatorKind, gpu: GPU, trace: Trace) -> list[tuple[str, float]]:
@@ -85,11 +110,11 @@ def _parts(kind: OperatorKind, gpu: GPU, trace: Trace) -> list[tuple[str, float]
     return [(kernel.family, gpu.kernel_seconds(kernel, peak, size)) for kernel in operator_kernels(kind)]
 
 
-def _log_sigma(device: Device, by_class: dict[str, float]) -> float:
-    """What is not known of the step's time: of all steps on such a device, and of the families in it."""
+def _sigmas(device: Device, by_class: dict[str, float], launching: float) -> Sigmas:
+    """What is not known of the step's time; `launching`: share of it that waits for the host."""
     total = sum(by_class.values()) or 1.0
-    families = (by_class.get(family, 0.0) / total * sigma for family, sigma in _FAMILY_SIGMA.items())
-    return sqrt(LOG_SIGMA[device.kind] ** 2 + sum(part**2 for part in families))
+    families = {name: by_class[name] / total * sigma for name, sigma in _FAMILY_SIGMA.items() if name in by_class}
+    return Sigmas(LOG_SIGMA[device.kind], families, launching * _LAUNCH_SIGMA)
 
 
 def _fresh_bytes(trace: Trace) -> int:
@@ -103,16 +128,17 @@ def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     return sum(seconds for _, seconds in _parts(kind, GPU(device), trace))
 
 
-def roofline_seconds(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
-    """What one call of an operator takes for its arithmetic, and for its traffic."""
+def kernel_bounds(kind: OperatorKind, device: Device, trace: Trace) -> list[tuple[str, float, float]]:
+    """(class or family, seconds for its arithmetic, seconds for its traffic) of each kernel of one call."""
+    if kind.is_view:
+        return []
     if device.kind == "cpu":
-        return _cpu_roofline(kind, device, trace)
+        return [(classify(kind), *_cpu_roofline(kind, device, trace))]
     gpu, peak, size = GPU(device), peak_flops(kind, device, trace), item_bytes(kind)
-    kernels = operator_kernels(kind)
-    return (
-        sum(gpu.arithmetic_seconds(kernel, peak, size) for kernel in kernels),
-        sum(gpu.traffic_seconds(kernel, size) for kernel in kernels),
-    )
+    return [
+        (kernel.family, gpu.arithmetic_seconds(kernel, peak, size), gpu.traffic_seconds(kernel, size))
+        for kernel in operator_kernels(kind)
+    ]
 
 
 def _cpu_roofline(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
