@@ -16,12 +16,10 @@ import onnxruntime  # type: ignore[import-untyped]  # ships no types
 
 from sslbench.bench.errors import MeasureError, OutputError
 from sslbench.bench.files import check_writable
-from sslbench.bench.onnx import exported as inference_files
-from sslbench.bench.onnx import manifest as training_files
 from sslbench.bench.onnx.cache import ModelCache
 from sslbench.bench.onnx.differences import TOLERANCE, check_outputs
-from sslbench.bench.onnx.exported import load_arrays
-from sslbench.bench.onnx.manifest import read_manifest
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE, OUTPUTS_FILE, load_arrays, read_exported
+from sslbench.bench.onnx.manifest import MANIFEST_FILE, STATE_FILE, read_manifest
 from sslbench.bench.onnx.models import exported_model
 from sslbench.bench.recipe import Recipe
 
@@ -71,16 +69,16 @@ def export_inference_files(recipe: Recipe, path: Path, *, cache: ModelCache, ops
 
     def make(scratch: Path, stage: Path) -> Handed:
         made = exported_model(recipe, cache, scratch, opset=opset)
-        about = inference_files.read_exported(made)
-        files = [*_copy_model(made / inference_files.MODEL_FILE, stage / path.name)]
+        about = read_exported(made)
+        files = [*_copy_model(made / MODEL_FILE, stage / path.name)]
         session = _session(files[0])
-        arrays = load_arrays(made / inference_files.INPUTS_FILE)
+        arrays = load_arrays(made / INPUTS_FILE)
         feeds = {entry.name: array for entry, array in zip(session.get_inputs(), arrays, strict=True)}
         found = session.run(None, feeds)
         names = [entry.name for entry in session.get_outputs()]
-        expected = load_arrays(made / inference_files.OUTPUTS_FILE)
+        expected = load_arrays(made / OUTPUTS_FILE)
         error = check_outputs(found, expected, TOLERANCE[recipe.precision], names)
-        files.append(companion(files[0], inference_files.INPUTS_FILE))
+        files.append(companion(files[0], INPUTS_FILE))
         np.savez(files[-1], **feeds)  # type: ignore[arg-type]  # the stubs take the keywords for allow_pickle
         return Handed(
             files=tuple(files),
@@ -115,12 +113,12 @@ def export_training_files(recipe: Recipe, path: Path) -> Handed:
         with quiet():
             error = export_training(recipe, scratch)
         about = read_manifest(scratch)
-        files = [*_copy_model(scratch / training_files.MODEL_FILE, stage / path.name)]
-        for name in (training_files.STATE_FILE, training_files.INPUTS_FILE, training_files.MANIFEST_FILE):
+        files = [*_copy_model(scratch / MODEL_FILE, stage / path.name)]
+        for name in (STATE_FILE, INPUTS_FILE, MANIFEST_FILE):
             files.append(companion(files[0], name))
             shutil.move(scratch / name, files[-1])
         session = _session(files[0])
-        with np.load(companion(files[0], training_files.STATE_FILE)) as state:
+        with np.load(companion(files[0], STATE_FILE)) as state:
             sizes = [state[name].nbytes for name in state.files]
         return Handed(
             files=tuple(files),

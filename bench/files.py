@@ -1,12 +1,30 @@
-"""Writing files so that nothing half-written stays behind."""
+"""Reading files that people write, with one clear line where they are wrong; writing so that nothing half stays."""
 
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sslbench.bench.errors import OutputError
+from sslbench.bench.errors import OutputError, RecipeError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table that a TOML file holds.
+
+    Raises:
+        RecipeError: it cannot be read, or is not TOML; names the file and the place.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is not UTF-8 text") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path}: is not TOML: {error}") from error
 
 
 def check_writable(path: Path) -> None:

@@ -1,11 +1,11 @@
 """From what a person types to a recipe: a catalog name, a recipe TOML, or `file.py:function`. Imports no torch."""
 
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sslbench.bench.errors import RecipeError
+from sslbench.bench.files import read_toml
 from sslbench.bench.recipe import Recipe, parse_recipe
 from sslbench.kernels.catalog import objective_names, recipe_tables
 from sslbench.kernels.model_tables import model_table, timm_name
@@ -33,7 +33,7 @@ def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
         return _factory(argument, changes)
     path = Path(argument)
     if path.suffix == ".toml" or _is_file(path):
-        return _changed(_read_toml(path), changes, where=str(path))
+        return _changed(_recipe_table(path), changes, where=str(path))
     raise RecipeError(
         f"no recipe {argument!r}: {_hint(argument)} A recipe is a catalog name, a recipe TOML or file.py:function"
     )
@@ -72,15 +72,8 @@ def _changed(table: dict[str, Any], changes: dict[str, Any], *, where: str) -> R
     return recipe
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: is not TOML: {error}") from error
+def _recipe_table(path: Path) -> dict[str, Any]:
+    table = read_toml(path)
     table.setdefault("name", path.stem)
     if table.get("objective") == CUSTOM or table.get("factory"):
         raise RecipeError(f"{path}: a step of your own is named as file.py:function on the command line, not in a TOML")

@@ -44,9 +44,18 @@ def assemble(training: Training, setup: Setup, batches: Iterator[tuple[torch.Ten
         ValueError: nothing of the network can be trained, or there is no such optimizer.
     """
     loss = torch.compile(training.loss) if setup.compile else training.loss
-    optimizer = optimizer_of(training, setup)
-    return training_step(
+    return step_of(
+        training,
+        setup,
         lambda: loss(*(training.inputs if batches is None else next(batches))),
+        optimizer_of(training, setup),
+    )
+
+
+def step_of(training: Training, setup: Setup, loss: Callable[[], torch.Tensor], optimizer: Optimizer) -> Step:
+    """The step of a built objective, with the loss of a pass and the optimizer that are given."""
+    return training_step(
+        loss,
         optimizer,
         device=setup.device,
         precision=setup.precision,

@@ -14,7 +14,6 @@ batch_size = 64
 activation_checkpointing = true
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sslbench.bench.errors import RecipeError
+from sslbench.bench.files import read_toml
 from sslbench.bench.measure.backends import MEASURED
 from sslbench.bench.measure.plan import AUTO, RECIPE_KEYS, STRATEGIES, SWITCHES, Row
 from sslbench.bench.recipe import Option, Recipe, first_problem
@@ -59,7 +59,7 @@ def load_matrix(path: Path) -> Matrix:
     Raises:
         RecipeError: names the file, the key, and what was expected.
     """
-    table = _flat(_read(path), where=str(path))
+    table = _flat(read_toml(path), where=str(path))
     rows = {name: _rows(table.pop(name, []), name, path) for name in _ROWS}
     common: Row = {}
     axes: dict[str, list[Option]] = {}
@@ -72,17 +72,6 @@ def load_matrix(path: Path) -> Matrix:
             common[key] = _checked(key, value, where=str(path))
     _check_recipes(axes, rows["include"], path)
     return Matrix(common=common, axes=axes, include=rows["include"], exclude=rows["exclude"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: is not TOML: {error}") from error
 
 
 def _flat(table: Mapping[str, Any], *, where: str) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import psutil
 
 from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.arena import count_arena
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
-from sslbench.bench.onnx.arena_use import read_arena_use
 from sslbench.bench.onnx.exported import MODEL_FILE, model_bytes, read_exported
 from sslbench.bench.onnx.options import effective
 from sslbench.bench.onnx.providers import PROVIDERS
@@ -55,26 +55,24 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
 
 
 def _count(model: Path, bound_bytes: int, spec: Spec, outcome: Outcome) -> None:
-    """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
-    use, reason, folder = None, "ONNX Runtime does not tell what its arena holds", Path(spec.folder)
-    try:
+    folder = Path(spec.folder)
+
+    def observe() -> Path:
         _check_room(model, spec, outcome)
         observed = Runner(model, spec.backend, spec.onnx, precision=spec.recipe["precision"], observe=folder)
         observed.step()
         observed.step()
-        use = read_arena_use(observed.end_profiling())
+        profile = observed.end_profiling()
         if spec.recipe["precision"] == "fp16":
             _warn_of_casts(model / MODEL_FILE, folder / OPTIMISED_FILE, outcome)
-    except (MeasureError, OSError, ValueError) as error:
-        reason = f"no profile of ONNX Runtime: {error}"
-    if use is None:
-        for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
-            outcome.unknown[f"memory.{field}"] = reason
+        return profile
+
+    step_bytes = count_arena(observe, outcome)
+    if step_bytes is None:
         return
     # The weights that the runtime keeps: constants that it folded anew among them.
     weights_bytes = sum(path.stat().st_size for path in folder.glob(f"{OPTIMISED_FILE}*"))
-    outcome.peak_allocated_bytes = weights_bytes + bound_bytes + use.step_bytes
-    outcome.peak_reserved_bytes = use.held_bytes
+    outcome.peak_allocated_bytes = weights_bytes + bound_bytes + step_bytes
 
 
 def _check_room(model: Path, spec: Spec, outcome: Outcome) -> None:

@@ -4,16 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sslbench.bench.errors import MeasureError
+from sslbench.bench.measure.arena import count_arena
 from sslbench.bench.measure.messages import Outcome, Spec
 from sslbench.bench.measure.onnx_backend import VERIFIED_FILE
 from sslbench.bench.measure.phases import measure_steps, memory_pass
 from sslbench.bench.measure.reporter import Reporter
 from sslbench.bench.measure.resident import HighWaterMark, resident_bytes
 from sslbench.bench.measure.timing import HostClock
-from sslbench.bench.onnx.arena_use import read_arena_use
-from sslbench.bench.onnx.exported import model_bytes
-from sslbench.bench.onnx.manifest import MODEL_FILE
+from sslbench.bench.onnx.exported import MODEL_FILE, model_bytes
 from sslbench.bench.onnx.options import effective, open_session, session_options
 from sslbench.bench.onnx.providers import PROVIDERS
 from sslbench.bench.onnx.session import TrainingSession, open_training
@@ -56,21 +54,19 @@ def _open(spec: Spec, options: Any) -> tuple[TrainingSession, Any]:
 
 
 def _count(spec: Spec, outcome: Outcome) -> None:
-    """Two more steps in a session of their own that is profiled: what of the arena was in use, and what it held."""
     options = session_options(spec.onnx)
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(spec.folder) / "profile")
-    use, reason = None, "ONNX Runtime does not tell what its arena holds"
-    try:
+    bound_bytes = 0
+
+    def observe() -> Path:
+        nonlocal bound_bytes
         session, opened = _open(spec, options)
         session.step()
         session.step()
-        use = read_arena_use(Path(opened.end_profiling()))
-    except (MeasureError, OSError, ValueError) as error:
-        reason = f"ONNX Runtime's profile cannot be read: {error}"
-    if use is None:
-        for field in ("peak_allocated_bytes", "peak_reserved_bytes"):
-            outcome.unknown[f"memory.{field}"] = reason
-        return
-    outcome.peak_allocated_bytes = session.bound_bytes + use.step_bytes
-    outcome.peak_reserved_bytes = use.held_bytes
+        bound_bytes = session.bound_bytes
+        return Path(opened.end_profiling())
+
+    step_bytes = count_arena(observe, outcome)
+    if step_bytes is not None:
+        outcome.peak_allocated_bytes = bound_bytes + step_bytes

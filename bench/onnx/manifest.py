@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sslbench.bench.errors import MeasureError
 
-MODEL_FILE, STATE_FILE, INPUTS_FILE, MANIFEST_FILE = "model.onnx", "state.npz", "inputs.npz", "training.json"
+STATE_FILE, MANIFEST_FILE = "state.npz", "training.json"
+"""Beside the files that an exported inference step has too (`sslbench.bench.onnx.exported`)."""
 
 
 class Manifest(BaseModel):

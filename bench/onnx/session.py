@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # ships no types
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.onnx.manifest import INPUTS_FILE, MODEL_FILE, STATE_FILE, Manifest, read_manifest
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE
+from sslbench.bench.onnx.manifest import STATE_FILE, Manifest, read_manifest
 
 CPU = "CPUExecutionProvider"
 _DEVICES = {CPU: "cpu", "CUDAExecutionProvider": "cuda"}

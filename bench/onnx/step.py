@@ -13,8 +13,7 @@ from sslbench.bench.onnx.draws import Draw, Draws
 from sslbench.bench.onnx.homes import Homes
 from sslbench.bench.onnx.optimizers import tensor_optimizer
 from sslbench.bench.recipe import Recipe
-from sslbench.kernels.objective import optimizer_of
-from sslbench.kernels.step import training_step
+from sslbench.kernels.objective import optimizer_of, step_of
 
 LEARNING_RATE = "learning_rate"
 _HOST_VALUES = (bool, int, float, str)
@@ -39,16 +38,7 @@ class ExportStep:
         self.homes = Homes(self.network)
         self.batch = {f"batch.{index}": tensor for index, tensor in enumerate(training.inputs)}
         self._optimizer = tensor_optimizer(optimizer_of(training, setup))
-        self._step = training_step(
-            lambda: training.loss(*self.batch.values()),
-            self._optimizer,
-            device=setup.device,
-            precision=setup.precision,
-            weights=setup.weights,
-            accumulation=setup.accumulation,
-            before_update=training.before_update,
-            after_update=training.after_update,
-        )
+        self._step = step_of(training, setup, lambda: training.loss(*self.batch.values()), self._optimizer)
 
     def inputs(self) -> dict[str, torch.Tensor]:
         """What a step reads and does not change: the batch and the learning rate (float64)."""

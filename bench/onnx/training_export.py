@@ -16,7 +16,8 @@ import torch
 from sslbench.bench.errors import MeasureError, MismatchError
 from sslbench.bench.onnx.capture import LOSS, UPDATED, Captured, capture
 from sslbench.bench.onnx.draws import Draw
-from sslbench.bench.onnx.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, STATE_FILE, Manifest
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE
+from sslbench.bench.onnx.manifest import MANIFEST_FILE, STATE_FILE, Manifest
 from sslbench.bench.onnx.session import TrainingSession
 from sslbench.bench.onnx.step import ExportStep
 from sslbench.bench.onnx.translate import save, translate, with_own_draws

@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.onnx.manifest import INPUTS_FILE, MANIFEST_FILE, MODEL_FILE, STATE_FILE
+from sslbench.bench.onnx.exported import INPUTS_FILE, MODEL_FILE
+from sslbench.bench.onnx.manifest import MANIFEST_FILE, STATE_FILE
 from sslbench.bench.onnx.session import open_training
 from sslbench.bench.onnx.training_export import export_training
 
