@@ -23,6 +23,8 @@ class Budget:
     """Half the width of the median's 95 % interval, as a share of it, at which enough steps were timed."""
     max_seconds: float = 60.0
     """No further step is begun after this long in warm-up (but for its first step) and timed steps; one is timed."""
+    turn_seconds: float | None = None
+    """How long a turn lasts where workers take turns; None: a quarter of a second, on a GPU one."""
     timeout: float = 900.0
     """Seconds after which everything is killed."""
 

@@ -99,6 +99,7 @@ def measuring(
         devices=devices,
         strategy=strategy,
         in_turns=in_turns,
+        turn_seconds=budget.turn_seconds,
         environment=dict(environment or {}),
         onnx=dict(onnx or {}),
     )

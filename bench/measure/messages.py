@@ -71,6 +71,8 @@ class Spec:
     """Options of ONNX Runtime, see `sslbench.bench.onnx.settings`."""
     in_turns: bool = False
     """Whether steps are timed in turns with other workers."""
+    turn_seconds: float | None = None
+    """How long each of its turns lasts; None: long enough for all that is measured."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the worker's process, beside those of its parent."""
     folder: str = ""

@@ -51,7 +51,7 @@ class HostClock:
         start = time.perf_counter_ns()
         step()
         self._nanoseconds.append(time.perf_counter_ns() - start)
-        self._waits.end()
+        self._waits.end(self._nanoseconds[-1])
 
     def wait(self) -> None:
         """Nothing to wait for."""

@@ -59,7 +59,8 @@ def time_in_turns(
 
 
 def _next_turn(outcome: Outcome, reporter: Reporter, *, enough: bool, spent: bool) -> bool:
-    _wait_until_idle()
+    if outcome.threads != 1:
+        _wait_until_idle()
     steps = outcome.turns[-1] if outcome.turns else 0
     return reporter.turn(steps, _median_of_last(outcome, steps), enough=enough, spent=spent)
 
@@ -139,7 +140,8 @@ def _end_of_turn(spec: Spec) -> float:
     """`time.monotonic()` after which a turn begins no step; a turn of so many steps has no such time."""
     if spec.steps is not None:
         return math.inf
-    return time.monotonic() + (_GPU_TURN_SECONDS if spec.gpu_uuid else _TURN_SECONDS)
+    usual = _GPU_TURN_SECONDS if spec.gpu_uuid else _TURN_SECONDS
+    return time.monotonic() + (spec.turn_seconds or usual)
 
 
 def _is_enough(outcome: Outcome, spec: Spec) -> bool:

@@ -6,6 +6,7 @@ long as it would alone, but for that and for what they do to caches and clocks. 
 With several threads the figure says little: the others wait in a loop for one that has no processor.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,17 +20,20 @@ class Waits:
     def __init__(self) -> None:
         self.seconds: list[float] = []
         """Of each span; empty where the system does not tell."""
+        self._began = 0
         self._before: int | None = None
 
     def begin(self) -> None:
         """A span begins."""
+        self._began = time.perf_counter_ns()
         self._before = _run_delay_nanoseconds()
 
-    def end(self) -> None:
-        """It ends."""
+    def end(self, span_nanoseconds: int) -> None:
+        """It is over, and took so long. What was waited just before or after it, while this is read, is left out."""
         after = _run_delay_nanoseconds()
+        beside = time.perf_counter_ns() - self._began - span_nanoseconds
         if self._before is not None and after is not None:
-            self.seconds.append((after - self._before) / 1e9)
+            self.seconds.append(max(after - self._before - beside, 0) / 1e9)
 
 
 def undisturbed_seconds(
