@@ -109,6 +109,8 @@ class Energy(Part):
 
     joules_per_step: float | None = None
     """None where there is no counter, never 0."""
+    interval_joules: Interval | None = None
+    """Predictions: 90 % interval of it."""
     source: str | None = None
     """What the counter covers: the board of one GPU, or the processor packages; never the whole machine."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sslbench.bench.budget import Budget
 from sslbench.bench.errors import RecipeError
 
 Stage = Literal["train", "infer"]
@@ -53,6 +54,8 @@ class Recipe(BaseModel):
     options: dict[str, Option] = {}
     """The objective's or the factory's own keyword parameters (temperature, mask ratio, ...)."""
     paper: str = ""
+    budget: Budget | None = None
+    """What a whole run processes; None: not known."""
 
     def with_options(self, **changes: Any) -> "Recipe":
         """This recipe with some fields replaced.

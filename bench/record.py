@@ -6,8 +6,8 @@ Record files hold one record, a JSON array of records, or one record a line.
 
 # Format history; a reader accepts every version up to its own.
 # sslbench.record/1 (0.1.0): first version. Later: `explain`, `data`, `utilization`, `phases`, `predicted`, `state`,
-# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, some fields of memory, time and
-# environment; null or empty in older records.
+# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, `plan`, `bill`, `recipe.budget`, some
+# fields of memory, time, energy and environment; null or empty in older records.
 
 import json
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from sslbench.bench.billing import Bill, Plan
 from sslbench.bench.errors import RecordError
 from sslbench.bench.explanation import Explanation
 from sslbench.bench.measured import Data, Failure, PhaseMeasured, Predicted, Scaling, State, TakingTurns, Utilization
@@ -77,6 +78,10 @@ class Record(BaseModel):
     probability_fits: float | None = Field(default=None, ge=0, le=1)
     max_batch_size: int | None = None
     """Largest batch of this recipe predicted to fit; 0 where not even one sample does."""
+    plan: Plan | None = None
+    """Predictions: on several devices."""
+    bill: Bill | None = None
+    """Predictions: what the recipe's whole budget takes."""
     explain: Explanation | None = None
     """Predictions: what they rest on, where it was asked for."""
     unknown: dict[str, str] = {}

@@ -121,7 +121,7 @@ def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Ite
 
 def step_key(record: Record) -> tuple[object, ...]:
     """What a prediction and a measurement share if they are of one step on one machine and backend."""
-    recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper"}), sort_keys=True)
+    recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper", "budget"}), sort_keys=True)
     return recipe, record.machine.name, record.machine.device_count, record.backend
 
 

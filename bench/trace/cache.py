@@ -18,13 +18,13 @@ from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.trace.events import Target, Trace
+from sslbench.hardware_profiles.kept import FOLDER_VARIABLE
 from sslbench.kernels.model_tables import config_file
 
-FOLDER_VARIABLE = "SSLBENCH_CACHE_DIR"
 LIBRARIES = ("torch", "transformers", "timm", "peft", "sslbench")
 _CODE = ("bench/trace", "bench/build.py", "kernels")
 _ROOT = Path(__file__).parents[2]
-_WORDS = ("name", "title", "paper", "expandable_segments", "compile")
+_WORDS = ("name", "title", "paper", "budget", "expandable_segments", "compile")
 """Fields of a recipe that change nothing in a trace."""
 
 
