@@ -15,9 +15,11 @@ from sslbench.bench.errors import SSLBenchError
 COMMANDS = {
     "fit": "Predict whether a recipe fits a machine, and how fast it runs there.",
     "profile": "Measure a recipe's step on this machine.",
+    "snapshot": "Store what a step costs and where, for `compare` to check.",
     "export": "Write a recipe's step as an ONNX model.",
     "report": "Render records as one self-contained HTML file.",
     "recipes": "List, search and show the recipes of the catalog.",
+    "probe": "Measure this machine, so that predictions for it rest on its own figures.",
     "machines": "List, search and show machine profiles.",
     "validate": "Predictions against measurements: the tool's own accuracy.",
     "demo": "Measure small recipes here, predict large ones, write report.html.",

@@ -12,8 +12,7 @@ from sslbench.bench.quantities import Backend
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
-from sslbench.hardware_profiles.cpu import describe_cpu
-from sslbench.hardware_profiles.here import nvidia_card
+from sslbench.hardware_profiles.here import nvidia_card, processor_here
 
 SMALL = ("bert-mini-mlm", "simclr-resnet18")
 """Measured here: recipes that a laptop's processor runs in seconds."""
@@ -89,7 +88,7 @@ def _prediction(name: str, stage: str, cards: tuple[str, ...], cache: TraceCache
     """Predict for this machine's processor and for some cards."""
 
     def run(progress: Progress | None) -> list[Record]:
-        machines = [describe_cpu(), *map(find_machine, cards)]
+        machines = [processor_here(), *map(find_machine, cards)]
         command = ["fit", name, "--stage", stage]
         for machine in ("here", *cards):
             command += ["--machine", machine]

@@ -47,7 +47,7 @@ def describe_cpu() -> Machine:
         architecture={"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "arm64"}.get(
             platform.machine().lower(), platform.machine().lower() or "unknown"
         ),
-        memory_bytes=_memory(),
+        memory_bytes=memory_figure(),
         memory_kind="host",
         memory_bandwidth_bytes_per_second=_bandwidth(cores, cache_bytes or 0),
         l2_cache_bytes=Figure(value=cache_bytes, basis="measured", source="Linux sysfs, last cache level of core 0")
@@ -61,7 +61,8 @@ def describe_cpu() -> Machine:
     return Machine(name="here", title=title, device=device)
 
 
-def _memory() -> Figure:
+def memory_figure() -> Figure:
+    """What this process may use of the memory: all of it, or the control group's limit."""
     total = psutil.virtual_memory().total
     limit = memory_limit_bytes()
     if limit is not None and 0 < limit < total:

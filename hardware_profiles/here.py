@@ -1,4 +1,4 @@
-"""This machine: its NVIDIA card where the driver shows one, else its processor."""
+"""This machine: its NVIDIA card where the driver shows one, else its processor; as probed, where a probe is kept."""
 
 import os
 from contextlib import suppress
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
 
-from sslbench.hardware_profiles.cpu import describe_cpu
+from sslbench.hardware_profiles.cpu import describe_cpu, memory_figure
 from sslbench.hardware_profiles.errors import ProfileError
+from sslbench.hardware_profiles.kept import kept_probe
+from sslbench.hardware_profiles.processor import processor_name, usable_cores
 from sslbench.hardware_profiles.schema import Figure, Machine
 
 
@@ -24,23 +26,41 @@ class Card:
 def describe_here() -> Machine:
     """This machine, named `here`.
 
-    With an NVIDIA card: its shipped or database profile, with the memory total and power limit that NVML reports.
-    A card that has no profile, a driver that does not answer, or no card at all leave the processor (`describe_cpu`).
+    With an NVIDIA card: its kept probe, else its shipped or database profile, with the memory total and power limit
+    that NVML reports. A card that has neither, a driver that does not answer, or no card at all leave the processor
+    (`processor_here`).
     """
     card = nvidia_card()
     if card is None:
-        return describe_cpu()
-    profile = profile_of(card)
+        return processor_here()
+    kept, notes = kept_probe(card.name, usable_cores())
+    profile = kept or profile_of(card)
     if profile is None:
         notes = f"{card.name} has no profile, so this is the processor; a TOML file can describe the card"
+        return processor_here().model_copy(update={"notes": notes})
+    return described(profile, card, notes)
+
+
+def processor_here() -> Machine:
+    """This machine's processor, named `here`: its kept probe, else as `describe_cpu` has it."""
+    kept, notes = kept_probe(processor_name(), usable_cores())
+    if kept is None:
         return describe_cpu().model_copy(update={"notes": notes})
+    device = kept.device.model_copy(update={"memory_bytes": memory_figure()})
+    return kept.model_copy(update={"name": "here", "device": device})
+
+
+def described(profile: Machine, card: Card, notes: str = "") -> Machine:
+    """A card's profile as this machine, named `here`, with what NVML tells of the card."""
     changes: dict[str, object] = {
         "memory_bytes": Figure(value=card.memory_bytes, basis="measured", source="NVML: total memory of the card")
     }
     if card.power_watts is not None:
         changes["power_watts"] = Figure(value=card.power_watts, basis="measured", source="NVML: enforced power limit")
     device = profile.device.model_copy(update=changes)
-    return profile.model_copy(update={"name": "here", "title": card.name, "aliases": (), "device": device})
+    return profile.model_copy(
+        update={"name": "here", "title": card.name, "aliases": (), "device": device, "notes": notes}
+    )
 
 
 def nvidia_card() -> Card | None:

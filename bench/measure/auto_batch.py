@@ -15,8 +15,7 @@ from sslbench.bench.measure.memory_limit import low_bytes
 from sslbench.bench.measure.plan import Configuration
 from sslbench.bench.measure.predicted import predicted_record
 from sslbench.bench.record import Record
-from sslbench.hardware_profiles.cpu import describe_cpu
-from sslbench.hardware_profiles.here import describe_here
+from sslbench.hardware_profiles.here import describe_here, processor_here
 
 GIB = 2**30
 _BEGIN = 8  # where neither a prediction nor a recipe names a batch
@@ -77,7 +76,7 @@ def _limit(one: Configuration, settings: Settings) -> tuple[int | None, str]:
 def _guess(one: Configuration, limit: int | None, watcher: Watcher) -> _Guess:
     """Where to begin: at the largest batch that is predicted to fit, else at the recipe's own."""
     watcher.progress("prediction", 0, None)
-    machine = describe_cpu() if on_processor(one.backend) else describe_here()
+    machine = processor_here() if on_processor(one.backend) else describe_here()
     try:
         record = predicted_record(one.recipe, one.backend, machine, memory_limit_bytes=limit)
     except SSLBenchError as error:

@@ -12,8 +12,7 @@ from sslbench.bench.measured import Failure
 from sslbench.bench.quantities import Backend, Energy, Memory, Time, Work
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
-from sslbench.hardware_profiles.cpu import describe_cpu
-from sslbench.hardware_profiles.here import describe_here
+from sslbench.hardware_profiles.here import describe_here, processor_here
 
 _PREDICTED_ONLY = ("memory.allocated_interval_bytes", "memory.reserved_interval_bytes")
 
@@ -39,7 +38,7 @@ def failed_record(error: WorkerError, *, recipe: Recipe, backend: Backend, comma
         backend: where.
         command: the sslbench arguments that make the record again.
     """
-    machine = describe_cpu() if on_processor(backend) else describe_here()
+    machine = processor_here() if on_processor(backend) else describe_here()
     reason = f"the step did not run: {error.kind} in phase {error.phase!r}"
     parts = {
         "memory": Memory(capacity_bytes=int(machine.device.memory_bytes.value)),

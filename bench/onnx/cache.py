@@ -21,7 +21,8 @@ from sslbench.bench.environment import package_version
 from sslbench.bench.errors import MeasureError
 from sslbench.bench.onnx.exported import is_whole
 from sslbench.bench.recipe import Recipe
-from sslbench.bench.trace.cache import FOLDER_VARIABLE, code_stamps, config_digest
+from sslbench.bench.trace.cache import code_stamps, config_digest
+from sslbench.hardware_profiles.kept import FOLDER_VARIABLE
 
 LARGEST_BYTES = 4 * 2**30
 """Most that all kept models take; the latest one stays whatever its size."""

@@ -10,6 +10,7 @@ import torch
 
 from sslbench.bench.blame import in_brief
 from sslbench.bench.measure.timing import without_collector
+from sslbench.bench.probe.figures import rounded
 from sslbench.bench.probe.timing import Timed, time_call
 from sslbench.hardware_profiles.schema import DType, KernelTiming, Point
 from sslbench.kernels.micro.micro import TORCH_TYPES, Micro, Shape
@@ -78,7 +79,7 @@ def _timing(micro: Micro, dtype: DType, found: list[tuple[Shape, Timed]]) -> Ker
         kernel=micro.kernel,
         dtype=dtype,
         shape_names=micro.shape_names,
-        points=tuple(Point(shape=shape, seconds=timed.seconds) for shape, timed in found),
-        noise=median(timed.noise for _, timed in found),
+        points=tuple(Point(shape=shape, seconds=rounded(timed.seconds)) for shape, timed in found),
+        noise=round(median(timed.noise for _, timed in found), 4),
         source=f"sslbench probe: median of repeated calls, torch {torch.__version__}",
     )

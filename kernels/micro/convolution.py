@@ -1,4 +1,4 @@
-"""Convolutions in two dimensions, padded so that a stride of 1 keeps the size; forward, and backward of both operands."""
+"""Convolutions in two dimensions, padded so that a stride of 1 keeps the size; forward and backward."""
 
 from functools import partial
 

@@ -1,0 +1,52 @@
+"""A probed machine on the terminal and as Markdown: figures, then the best rate of each kernel."""
+
+from sslbench.hardware_profiles.schema import Machine
+from sslbench.reports.markdown import escape, table
+from sslbench.reports.probe import ProbeView, probe_view
+
+_FIGURES = ("figure", "measured", "rated", "of rated")
+_KERNELS = ("kernel", "sizes", "noise", "size", "time", "rate")
+
+
+def probe_markdown(machine: Machine) -> str:
+    """Tables of the figures and of every size of every kernel."""
+    view = probe_view(machine)
+    parts = [f"## {escape(view.title)}", escape(view.made), escape(view.processor)]
+    parts += [f"**Doubtful**: {escape(warning)}" for warning in view.warnings]
+    for header, rows in ((_FIGURES, _figure_rows(view)), (_KERNELS, _kernel_rows(view))):
+        parts.append(table(header, [tuple(map(escape, row)) for row in rows]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def print_probe(machine: Machine) -> None:
+    """The same on the terminal, without the kernels: they are in the profile and on its page."""
+    from rich import box  # noqa: PLC0415 - rich is loaded only to draw
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    view = probe_view(machine)
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.print(f"{view.title}: {view.made}")
+    console.print(view.processor)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, heading in enumerate(_FIGURES):
+        drawn.add_column(heading, justify="right" if position else "left", no_wrap=True)
+    for row in _figure_rows(view):
+        drawn.add_row(*row)
+    console.print(drawn)
+    for warning in view.warnings:
+        console.print(f"doubtful: {warning}")
+
+
+def _figure_rows(view: ProbeView) -> list[tuple[str, ...]]:
+    return [(row.name, row.measured, row.rated, row.share) for row in view.figures]
+
+
+def _kernel_rows(view: ProbeView) -> list[tuple[str, ...]]:
+    """A kernel's name stands in its first row only."""
+    rows = []
+    for kernel in view.kernels:
+        for number, point in enumerate(kernel.points):
+            head = (kernel.title, kernel.shape_names, kernel.noise) if number == 0 else ("", "", "")
+            rows.append((*head, point.shape, point.time, point.rate))
+    return rows
