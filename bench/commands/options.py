@@ -91,6 +91,12 @@ def recipe_options(function: Command) -> Command:
     return _all((click.argument("recipe", metavar="RECIPE"), *_changing(_alone, _pairs)), function)
 
 
+def recipes_options(function: Command) -> Command:
+    """Add RECIPE... (`recipes`) and the same options, which change each of them."""
+    argument = click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True)
+    return _all((argument, *_changing(_alone, _pairs)), function)
+
+
 def recipe_lists(function: Command) -> Command:
     """Add RECIPE... (`recipes`) and the same options, of which those with a value give a tuple of values."""
     argument = click.argument("recipes", metavar="RECIPE...", nargs=-1)

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from sslbench.bench.errors import SnapshotError
 from sslbench.bench.files import write_atomically
-from sslbench.bench.quantities import Category, Part
+from sslbench.bench.quantities import Part
 from sslbench.bench.recipe import Option, first_problem
 
 SCHEMA: Literal["sslbench.snapshot/1"] = "sslbench.snapshot/1"
@@ -23,9 +23,8 @@ _FAMILY, _, _VERSION = SCHEMA.partition("/")
 _WIDTH = 200
 """A table or list of single values stands on one line of the file if it fits: such lines compare well in a diff."""
 
-Phase = Literal["build", "forward", "backward", "optimizer"]
-End = Literal["build", "forward", "backward", "optimizer", "kept"]
-"""Phase in which a storage is freed; `kept`: it outlives the step."""
+KEPT = "kept"
+"""In place of the phase in which a storage is freed: it outlives the step."""
 
 
 class TargetDevice(Part):
@@ -46,10 +45,12 @@ class Stored(Part):
     Counted are those of the part of the trace that holds the peak, and all that are alive at the peak.
     """
 
-    category: Category
+    category: str
     operator: str
-    born: Phase
-    dies: End
+    born: str
+    """Phase: build, forward, backward or optimizer."""
+    dies: str
+    """Phase, or `kept`."""
     count: int
     bytes: int
     peak_count: int
@@ -61,7 +62,7 @@ class Called(Part):
     """Calls of one operator at one site, in one phase of the steady step."""
 
     operator: str
-    phase: Phase
+    phase: str
     count: int
     launches: int
     """Estimate of the kernels that they launch; views launch none."""
@@ -98,7 +99,7 @@ class PeakMemory(Part):
     """The workspace in it."""
     part: Literal["build", "first step", "second step"]
     """Part of the trace that holds the peak; the second step is what every later one repeats."""
-    phase: Phase
+    phase: str
 
 
 class TotalWork(Part):

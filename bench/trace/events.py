@@ -11,6 +11,8 @@ PHASES = ("build", "forward", "backward", "optimizer")
 BUILD, FORWARD, BACKWARD, OPTIMIZER = range(4)
 
 CATEGORIES = ("parameter", "gradient", "optimizer state", "activation", "input", "buffer", "temporary")
+WORKSPACE = "library workspace"
+"""Named as the operator of the storages that libraries keep."""
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 

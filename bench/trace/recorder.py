@@ -9,7 +9,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from sslbench.bench.errors import TraceError
 from sslbench.bench.trace.devices import check_devices
-from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, Call, OperatorKind, Target
+from sslbench.bench.trace.events import BACKWARD, BUILD, FORWARD, OPTIMIZER, WORKSPACE, Call, OperatorKind, Target
 from sslbench.bench.trace.lines import UNKNOWN, Origin, SourceLines
 from sslbench.bench.trace.numbers import remember_number
 from sslbench.bench.trace.refused import NO_GPU
@@ -37,8 +37,6 @@ from sslbench.bench.trace.tensor import (
 
 # Host tensors up to this size stay real, so that code which looks at small values runs as it is written.
 REAL_HOST_BYTES = 1 << 20
-WORKSPACE = "library workspace"
-"""Named as the operator of the storages that libraries keep."""
 
 
 class Kernels(Protocol):

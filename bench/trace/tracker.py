@@ -13,8 +13,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from sslbench.bench.trace.events import BUILD, FORWARD
-from sslbench.bench.trace.recorder import WORKSPACE, Recorder
+from sslbench.bench.trace.events import BUILD, FORWARD, WORKSPACE
+from sslbench.bench.trace.recorder import Recorder
 
 
 class Tracker:

@@ -1,0 +1,141 @@
+"""Takes snapshots: recipes traced for kinds of devices, or found in the cache. Imports torch only to trace.
+
+A step of the user's own must lie in the working folder: its paths are then the same on every host.
+"""
+
+import platform
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sslbench.bench.environment import package_version
+from sslbench.bench.errors import SnapshotError
+from sslbench.bench.fit import load_trace, target_of, with_defaults
+from sslbench.bench.gate.sites import launched, phase_at, sites
+from sslbench.bench.gate.snapshot import PeakMemory, Snapshot, StepSnapshot, TargetDevice, TotalWork
+from sslbench.bench.machines import find_machine
+from sslbench.bench.predict.workspace import workspace_bytes
+from sslbench.bench.recipe import Recipe
+from sslbench.bench.resolve import resolve_recipe
+from sslbench.bench.trace.allocator import replay
+from sslbench.bench.trace.cache import LIBRARIES, TraceCache
+from sslbench.bench.trace.events import Trace
+from sslbench.bench.trace.lifetimes import find_peak
+
+CAPABILITY = (8, 0)
+"""Of the target `cuda`: an Ampere card or newer, with flash attention."""
+CPU_THREADS = 8
+"""Of the target `cpu`; a fixed number, so that a snapshot does not depend on the host's cores."""
+_TARGET = re.compile(r"cuda(?::(?P<major>\d{1,2})\.(?P<minor>\d))?|cpu(?::(?P<threads>[1-9]\d{0,3}))?")
+_SAID_ELSEWHERE = {"name", "title", "paper", "factory"}
+
+
+def find_target(name: str) -> TargetDevice:
+    """The kind of device that a name means.
+
+    Args:
+        name: `cuda`, `cuda:9.0` (compute capability), `cpu`, `cpu:16` (threads), or a machine as `fit` takes it, which
+            stands for the kind of its device.
+
+    Raises:
+        SnapshotError: it is none of these.
+    """
+    match = _TARGET.fullmatch(name)
+    if match is None:
+        device, capability = target_of(find_machine(name).device)
+    else:
+        device = "cpu" if name.startswith("cpu") else "cuda"
+        capability = (int(match["major"]), int(match["minor"])) if match["major"] else CAPABILITY
+    if device == "cuda":
+        return TargetDevice(name=name, device="cuda", capability=capability)
+    threads = int(match["threads"]) if match is not None and match["threads"] else CPU_THREADS
+    return TargetDevice(name=name, device="cpu", threads=threads)
+
+
+def take_snapshot(steps: Iterable[tuple[str, dict[str, Any], TargetDevice]], cache: TraceCache) -> Snapshot:
+    """Trace steps in the working folder.
+
+    Args:
+        steps: each a recipe as `resolve_recipe` takes it, its changes, and what it is traced for.
+        cache: where traces are kept between calls.
+
+    Raises:
+        SSLBenchError: a step cannot be built or traced.
+    """
+    taken = [take_step(recipe, changes, target, cache) for recipe, changes, target in steps]
+    return Snapshot(versions=versions_of(taken), steps=tuple(taken))
+
+
+def take_step(recipe: str, changes: dict[str, Any], target: TargetDevice, cache: TraceCache) -> StepSnapshot:
+    """One step of a snapshot; arguments and errors as of `take_snapshot`."""
+    resolved = with_defaults(resolve_recipe(recipe, changes))
+    _check_place(resolved)
+    trace = _traced(resolved, target, cache)
+    return StepSnapshot(
+        recipe=recipe,
+        changes=changes,
+        resolved=resolved.model_dump(mode="json", exclude_defaults=True, exclude=_SAID_ELSEWHERE),
+        target=target,
+        memory=_memory(trace, expandable=resolved.expandable_segments),
+        work=_work(trace),
+        sites=sites(trace, find_peak(trace)),
+    )
+
+
+def _check_place(recipe: Recipe) -> None:
+    file = Path(recipe.factory.rpartition(":")[0])
+    if recipe.factory and not file.resolve().is_relative_to(Path.cwd()):
+        raise SnapshotError(
+            f"{file}: lies outside the working folder: go to the project's folder, so that paths in the snapshot are "
+            "the same everywhere"
+        )
+
+
+def _traced(recipe: Recipe, target: TargetDevice, cache: TraceCache) -> Trace:
+    if target.threads is None:
+        return load_trace(recipe, target.device, target.capability or CAPABILITY, cache)
+    import torch  # noqa: PLC0415 - takes a second
+
+    # The cache keeps a CPU's traces by the threads of this host.
+    before = torch.get_num_threads()
+    torch.set_num_threads(target.threads)
+    try:
+        return load_trace(recipe, target.device, (0, 0), TraceCache(None))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _memory(trace: Trace, *, expandable: bool) -> PeakMemory:
+    peak, workspace = find_peak(trace), workspace_bytes(trace)
+    allocator = replay([storage.size for storage in trace.storages], trace.events, expandable=expandable)
+    on_gpu = trace.target == "cuda"
+    return PeakMemory(
+        peak_requested_bytes=peak.bytes,
+        peak_allocated_bytes=allocator.peak_allocated_bytes + workspace if on_gpu else peak.bytes,
+        peak_reserved_bytes=allocator.peak_reserved_bytes + workspace if on_gpu else None,
+        workspace_bytes=workspace,
+        part=peak.part,
+        phase=phase_at(trace, peak.position),
+    )
+
+
+def _work(trace: Trace) -> TotalWork:
+    kinds = [trace.kinds[call.kind] for call in trace.calls]
+    return TotalWork(
+        flops=sum(kind.flops for kind in kinds),
+        bytes_moved=sum(kind.bytes_read + kind.bytes_written for kind in kinds),
+        operators=len(kinds),
+        kernel_launches=sum(launched(kind, trace.target) for kind in kinds),
+        parameters=trace.parameters,
+    )
+
+
+def versions_of(steps: Iterable[StepSnapshot]) -> dict[str, str]:
+    """Versions of Python (without its patch) and of the libraries that lines of some steps lie in.
+
+    Build tags are left out: a trace of `2.9.0+cu128` and of `2.9.0+cpu` is the same.
+    """
+    through = {site.line.partition("/")[0] for step in steps for site in step.sites} | {"sslbench", "torch"}
+    found = {name: (package_version(name) or "unknown").partition("+")[0] for name in sorted(through & set(LIBRARIES))}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
