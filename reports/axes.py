@@ -1,0 +1,55 @@
+"""Logarithmic axes of charts: where a value stands, and which values are written beside it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_STEPS = (1, 2, 5)
+_FEW_DECADES = 2.5
+"""Over fewer decades than this, ticks stand at 1, 2 and 5 of each, else at each decade."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogAxis:
+    """An axis from `low` at `start` to `high` at `end`, in the units of the drawing."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def place(self, value: float) -> float:
+        """Where a positive value stands; one beyond the ends stands there."""
+        inside = min(max(value, self.low), self.high)
+        share = math.log(inside / self.low) / math.log(self.high / self.low)
+        return round(self.start + share * (self.end - self.start), 2)
+
+    def ticks(self) -> tuple[float, ...]:
+        """Values with a tick, from low to high."""
+        steps = _STEPS if math.log10(self.high / self.low) < _FEW_DECADES else (1,)
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        values = (step * 10.0**decade for decade in decades for step in steps)
+        return tuple(value for value in values if self.low * 0.999 <= value <= self.high * 1.001)
+
+
+def log_axis(values: Iterable[float], start: float, end: float) -> LogAxis:
+    """The axis that holds all of some positive values, from and to a 1, 2 or 5 of a decade.
+
+    Raises:
+        ValueError: there is no value, or one is not positive.
+    """
+    found = list(values)
+    if not found or min(found) <= 0:
+        raise ValueError("a logarithmic axis needs positive values")
+    low, high = _below(min(found)), _above(max(found))
+    return LogAxis(low, high if high > low else 10 * low, start, end)
+
+
+def _below(value: float) -> float:
+    decade = 10.0 ** math.floor(math.log10(value))
+    return max(step * decade for step in _STEPS if step * decade <= value * 1.0001)
+
+
+def _above(value: float) -> float:
+    decade = 10.0 ** math.floor(math.log10(value))
+    return min(step * decade for step in (*_STEPS, 10) if step * decade >= value * 0.9999)
