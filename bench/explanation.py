@@ -1,8 +1,8 @@
-"""The parts of a record that say what a prediction rests on (`fit --explain`)."""
+"""The parts of a record that say what a prediction rests on (`fit --explain`, `fit --measured`)."""
 
 from typing import Literal
 
-from sslbench.bench.quantities import Part
+from sslbench.bench.quantities import Part, Time
 
 Bound = Literal["compute", "bandwidth", "launch"]
 
@@ -78,3 +78,22 @@ class Explanation(Part):
     operators: list[OperatorTime]
     """Longest first; together `device_seconds`."""
     constants: list[ConstantUsed]
+
+
+class MeasuredElsewhere(Part):
+    """A step that was measured, beside what is predicted where it was measured."""
+
+    recipe: str
+    batch_size: int | None
+    machine: str
+    """Title of the machine that it was measured on."""
+    step_seconds: float
+    predicted_seconds: float
+
+
+class Sharpening(Part):
+    """How measurements elsewhere changed a predicted time (`fit --measured`)."""
+
+    measured: list[MeasuredElsewhere]
+    unsharpened: Time
+    """What was predicted without them."""

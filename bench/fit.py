@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
@@ -15,12 +16,21 @@ from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import Target, Trace
 from sslbench.hardware_profiles.schema import Device, Machine
 
-_BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
+if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
+    from sslbench.bench.predict.elsewhere import Elsewhere
+
+BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
 _NO_COUNTER = "predicted from no power model yet: measure with `sslbench profile`"
 
 
 def fit(
-    recipe: Recipe, machines: Sequence[Machine], *, cache: TraceCache, command: list[str], explained: bool = False
+    recipe: Recipe,
+    machines: Sequence[Machine],
+    *,
+    cache: TraceCache,
+    command: list[str],
+    explained: bool = False,
+    measured: "Elsewhere | None" = None,
 ) -> list[Record]:
     """Predict a recipe on each machine.
 
@@ -30,13 +40,16 @@ def fit(
         cache: where traces are kept between calls.
         command: the sslbench arguments that ask this, for the records.
         explained: whether the records say what they rest on.
+        measured: what was measured elsewhere, to sharpen the times by.
 
     Raises:
         SSLBenchError: the step cannot be built or traced.
     """
     recipe = with_defaults(recipe)
     source = TraceSource(recipe, cache)
-    return [predict_on(recipe, machine, source, command, explained=explained) for machine in machines]
+    return [
+        predict_on(recipe, machine, source, command, explained=explained, measured=measured) for machine in machines
+    ]
 
 
 class TraceSource:
@@ -95,29 +108,39 @@ def with_defaults(recipe: Recipe) -> Recipe:
 
 
 def predict_on(
-    recipe: Recipe, machine: Machine, source: TraceSource, command: list[str], *, explained: bool = False
+    recipe: Recipe,
+    machine: Machine,
+    source: TraceSource,
+    command: list[str],
+    *,
+    explained: bool = False,
+    measured: "Elsewhere | None" = None,
 ) -> Record:
     """The prediction for one machine, from the recipe's traces; arguments and errors as of `fit`."""
     trace = source.trace(machine.device, recipe.batch_size)
     prediction = predict(trace, machine, expandable=recipe.expandable_segments)
     largest, unknown = _largest_batch(recipe, machine, source)
+    time, sharpening, doubts = prediction.time, None, list[str]()
+    if measured is not None:
+        time, sharpening, doubts = measured.sharpened(recipe, trace, machine, prediction.time)
     return Record(
         kind="prediction",
         created=datetime.now(UTC),
-        backend=_BACKENDS[machine.device.kind],
+        backend=BACKENDS[machine.device.kind],
         recipe=recipe,
         machine=machine,
         environment=describe_environment(),
         command=command,
         memory=prediction.memory,
-        time=prediction.time,
+        time=time,
         work=prediction.work,
         verdict=prediction.verdict,
         probability_fits=prediction.probability_fits,
         max_batch_size=largest,
         explain=explain(trace, machine) if explained else None,
+        sharpening=sharpening,
         unknown={"energy.joules_per_step": _NO_COUNTER, **unknown},
-        warnings=_warnings(recipe, machine),
+        warnings=[*_warnings(recipe, machine), *doubts],
     )
 
 

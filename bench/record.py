@@ -5,9 +5,9 @@ Record files hold one record, a JSON array of records, or one record a line.
 """
 
 # Format history; a reader accepts every version up to its own.
-# sslbench.record/1 (0.1.0): first version. Later: `explain`, `data`, `utilization`, `phases`, `predicted`, `state`,
-# `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, `plan`, `bill`, `recipe.budget`, some
-# fields of memory, time, energy and environment; null or empty in older records.
+# sslbench.record/1 (0.1.0): first version. Later: `explain`, `sharpening`, `data`, `utilization`, `phases`,
+# `predicted`, `state`, `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, `plan`,
+# `bill`, `recipe.budget`, some fields of memory, time, energy and environment; null or empty in older records.
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 
 from sslbench.bench.billing import Bill, Plan
 from sslbench.bench.errors import RecordError
-from sslbench.bench.explanation import Explanation
+from sslbench.bench.explanation import Explanation, Sharpening
 from sslbench.bench.measured import Data, Failure, PhaseMeasured, Predicted, Scaling, State, TakingTurns, Utilization
 from sslbench.bench.quantities import Backend, Energy, Environment, Memory, Time, Verdict, Work
 from sslbench.bench.recipe import Option, Recipe, first_problem
@@ -84,6 +84,8 @@ class Record(BaseModel):
     """Predictions: what the recipe's whole budget takes."""
     explain: Explanation | None = None
     """Predictions: what they rest on, where it was asked for."""
+    sharpening: Sharpening | None = None
+    """Predictions: what was measured elsewhere, and the time without it."""
     unknown: dict[str, str] = {}
     """Why a null field is null, by its dotted path: `{"energy.joules_per_step": "no energy counter"}`."""
     warnings: list[str] = []

@@ -1,17 +1,22 @@
 """`sslbench fit`: does a recipe fit a machine, and how fast does it run there."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sslbench.bench.commands.options import arguments_of, changes_from, memory_size, output_options, recipe_options
 from sslbench.bench.commands.output import emit
+from sslbench.bench.errors import RecipeError
 from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
+from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache, cache_folder
+
+if TYPE_CHECKING:
+    from sslbench.bench.predict.elsewhere import Elsewhere
 
 _DOES_NOT_FIT, _TIGHT = 1, 3
 _EXIT_CODES = {"fits": 0, "tight": _TIGHT, "spills": _TIGHT, "does-not-fit": _DOES_NOT_FIT}
@@ -41,6 +46,14 @@ _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
 @click.option("--cuda", metavar="VERSION", help="CUDA of the PyTorch there, where it is older than 11.7.")
 @click.option("--display", is_flag=True, help="A desktop runs on that GPU.")
 @click.option("--no-cache", is_flag=True, help="Trace or export the step again, and keep nothing.")
+@click.option(
+    "measured",
+    "--measured",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RECORD",
+    help="File of `profile`: this model, measured elsewhere, sharpens the time; repeatable.",
+)
 @click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
 @output_options
 def command(
@@ -51,6 +64,7 @@ def command(
     cuda: str | None,
     display: bool,
     no_cache: bool,
+    measured: tuple[Path, ...],
     format_: str,
     output: Path | None,
     **params: Any,
@@ -64,15 +78,28 @@ def command(
     recipe = resolve_recipe(params["recipe"], changes_from(params))
     found = [find_machine(name, memory_bytes=gpu_memory, cuda=cuda, display=display) for name in machines]
     arguments = arguments_of(click.get_current_context())
+    if backend == "onnx-cpu" and measured:
+        raise RecipeError("--measured sharpens steps of PyTorch: leave it or --backend onnx-cpu away")
     if backend == "onnx-cpu":
         from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports numpy, which a kept trace does not need
 
         records = fit_onnx(recipe, found, command=arguments, explained=params["explained"], keep=not no_cache)
     else:
         cache = TraceCache(None if no_cache else cache_folder())
-        records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"])
+        known = _elsewhere(measured, recipe, cache) if measured else None
+        records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"], measured=known)
     emit(records, format_=format_, output=output)
     click.get_current_context().exit(exit_code(records))
+
+
+def _elsewhere(paths: tuple[Path, ...], recipe: Recipe, cache: TraceCache) -> "Elsewhere":
+    """What was measured elsewhere; says on stderr which records are of no use."""
+    from sslbench.bench.fit_measured import read_measured  # noqa: PLC0415 - imports numpy
+
+    found, left = read_measured(paths, recipe, cache)
+    for line in left:
+        click.echo(f"sslbench: left out {line}", err=True)
+    return found
 
 
 def exit_code(records: list[Record]) -> int:
