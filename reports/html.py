@@ -1,4 +1,4 @@
-"""Records as one self-contained HTML file: no script runs, nothing is fetched, every text is escaped."""
+"""Records, or a probed machine, as one HTML file: no script runs, nothing is fetched, every text is escaped."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,6 +6,9 @@ from functools import cache
 import jinja2
 
 from sslbench.bench.record import Record
+from sslbench.hardware_profiles.schema import Machine
+from sslbench.reports.probe import probe_view
+from sslbench.reports.probe_charts import probe_charts
 from sslbench.reports.report_view import build_report
 from sslbench.reports.view import verdict_line
 
@@ -40,5 +43,18 @@ def render_html(records: Sequence[Record], *, title: str | None = None) -> str:
         .render(
             report=build_report(records, title=title),
             records=[record.model_dump(mode="json") for record in records],
+        )
+    )
+
+
+def render_probe(machine: Machine) -> str:
+    """The page of a probed machine as HTML5; the element `#machine` holds its profile as JSON."""
+    return (
+        _environment()
+        .get_template("probe.html.j2")
+        .render(
+            probe=probe_view(machine),
+            charts=probe_charts(machine),
+            machine=machine.model_dump(mode="json", exclude_defaults=True),
         )
     )

@@ -14,6 +14,7 @@ from sslbench.hardware_profiles.names import canonical
 from sslbench.hardware_profiles.processor import usable_cores
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.hardware_profiles.writer import dump_machine
+from sslbench.reports.html import render_probe
 from sslbench.reports.probe_text import print_probe, probe_markdown
 
 
@@ -25,7 +26,7 @@ from sslbench.reports.probe_text import print_probe, probe_markdown
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.toml",
-    help="Write the profile there; by default it is kept for `--machine here`.",
+    help="Write the profile there, its plots beside it; by default both are kept for `--machine here`.",
 )
 @click.option(
     "format_",
@@ -53,6 +54,8 @@ def command(device: str | None, quick: bool, output: Path | None, format_: str) 
     for line in probed.left_out:
         click.echo(f"sslbench: left out {line}", err=True)
     path = _write(probed.machine, output)
+    page = path.with_suffix(".html")
+    write_atomically(page, render_probe(probed.machine))
     if format_ == "json":
         print_json(probed.machine.model_dump(mode="json", exclude_defaults=True))
     elif format_ == "markdown":
@@ -60,7 +63,7 @@ def command(device: str | None, quick: bool, output: Path | None, format_: str) 
     else:
         print_probe(probed.machine)
     use = "--machine here uses it" if output is None else f"--machine {path} uses it"
-    click.echo(f"profile: {path} ({use})", err=True)
+    click.echo(f"profile: {path} ({use})\nplots:   {page}", err=True)
 
 
 def _default_device() -> str:

@@ -1,10 +1,11 @@
 """From timed kernels to the figures of a machine: dense peaks, memory bandwidth, launch time."""
 
-from collections.abc import Callable, Sequence
-from math import prod
+from collections.abc import Sequence
 
-from sslbench.hardware_profiles.schema import Device, DType, Figure, KernelTiming, Point, Rated
+from sslbench.hardware_profiles.schema import Device, DType, Figure, KernelTiming, Rated
+from sslbench.hardware_profiles.work import kernel_flops
 
+_PRODUCTS = ("matmul", "batched_matmul", "convolution")
 LARGE_BYTES = 32 * 2**20
 """A copy of at least this size, unless there is no other, tells the bandwidth of memory."""
 
@@ -12,7 +13,7 @@ LARGE_BYTES = 32 * 2**20
 def with_figures(device: Device, timings: Sequence[KernelTiming]) -> Device:
     """The device with what was timed on it, and the figures that follow; what those replace stands in `rated`."""
     probed = device.model_copy(update={"kernels": tuple(timings)})
-    peaks = {dtype: figure for dtype in device_types(timings) if (figure := _peak(probed, dtype))}
+    peaks = {dtype: figure for dtype in _types(timings) if (figure := _peak(probed, dtype))}
     bandwidth, launch = _bandwidth(probed), _launch(probed)
     old = device.rated or Rated()
     rated = Rated(
@@ -31,7 +32,7 @@ def with_figures(device: Device, timings: Sequence[KernelTiming]) -> Device:
     return probed.model_copy(update=changes)
 
 
-def device_types(timings: Sequence[KernelTiming]) -> list[DType]:
+def _types(timings: Sequence[KernelTiming]) -> list[DType]:
     """The types that products were timed in."""
     return [timing.dtype for timing in timings if timing.kernel == "matmul"]
 
@@ -41,30 +42,32 @@ def _promised(figure: Figure) -> Figure | None:
 
 
 def _peak(device: Device, dtype: DType) -> Figure | None:
-    """The best rate of a linear layer."""
-    best = _best(device.kernel_points("matmul", dtype), lambda point: 2 * prod(point.shape) / point.seconds)
-    if best is None:
+    """The best rate of all products. A GPU's convolutions may be Winograd's, which multiply less than is counted."""
+    found = [
+        (rate, kernel, point)
+        for kernel in (_PRODUCTS if device.kind == "cpu" else _PRODUCTS[:1])
+        for point in device.kernel_points(kernel, dtype)
+        if (rate := (kernel_flops(kernel, point.shape) or 0.0) / point.seconds)
+    ]
+    if not found:
         return None
-    rate, point = best
-    return _measured(rate, f"a linear layer of {' x '.join(map(str, point.shape))} in {dtype}, the best of all sizes")
+    rate, kernel, point = max(found, key=lambda each: each[0])
+    size = " x ".join(map(str, point.shape))
+    return _measured(rate, f"{kernel.replace('_', ' ')} {size} in {dtype}, the best of all")
 
 
 def _bandwidth(device: Device) -> Figure | None:
     points = device.kernel_points("copy", "fp32")
     large = [point for point in points if point.shape[0] >= LARGE_BYTES] or points
-    best = _best(large[-1:], lambda point: 2 * point.shape[0] / point.seconds)
-    if best is None:
+    if not large:
         return None
-    return _measured(best[0], f"a copy of {best[1].shape[0] // 2**20} MiB, read plus written")
+    size, seconds = large[-1].shape[0], large[-1].seconds
+    return _measured(2 * size / seconds, f"a copy of {size // 2**20} MiB, read plus written")
 
 
 def _launch(device: Device) -> Figure | None:
     points = device.kernel_points("dispatch", "fp32")
     return _measured(points[0].seconds, "additions of one element, one after the other") if points else None
-
-
-def _best(points: Sequence[Point], rate: Callable[[Point], float]) -> tuple[float, Point] | None:
-    return max(((rate(point), point) for point in points), default=None, key=lambda pair: pair[0])
 
 
 def rounded(value: float) -> float:
