@@ -59,7 +59,7 @@ def median_interval(samples: Sequence[float], confidence: float = 0.9) -> Interv
     length = max(block_length((values > np.median(values)).astype(np.float64)), math.isqrt(len(values)))
     blocks = len(values) / length
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    tail = NormalDist().cdf(-_student_t(z, blocks - 1) * math.sqrt(blocks / (blocks - 1)))
+    tail = NormalDist().cdf(-student_t(z, blocks - 1) * math.sqrt(blocks / (blocks - 1)))
     low, high = np.quantile(_resampled_medians(values, length), [tail, 1 - tail])
     return float(low), float(high)
 
@@ -86,7 +86,9 @@ def run_interval(samples: Sequence[float]) -> Interval | None:
     return median * math.exp(-math.hypot(below, beside)), median * math.exp(math.hypot(above, beside))
 
 
-def paired_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[float, Interval | None]:
+def paired_ratio(
+    first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], confidence: float = 0.9
+) -> tuple[float, Interval | None]:
     """How much longer the steps of the second of two programs take, from turns that they took one after the other.
 
     A drift of the machine meets both turns of a round alike and leaves their ratio as it is. What is left is the median
@@ -96,16 +98,17 @@ def paired_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[flo
     Args:
         first: samples of each turn, positive, at least one a turn.
         second: the same of the other; turns beyond the shorter list are left out.
+        confidence: of the interval.
 
     Returns:
-        Ratio, and its 90 % interval; None for fewer than 5 rounds.
+        Ratio, and its interval; None for fewer than 5 rounds.
     """
     pairs = list(zip(first, second, strict=False))
     logs = [math.log(float(np.median(after)) / float(np.median(before))) for before, after in pairs]
-    middle, within = float(np.median(logs)), median_interval(logs)
+    middle, within = float(np.median(logs)), median_interval(logs, confidence)
     if within is None:
         return math.exp(middle), None
-    beside = math.sqrt(2) * NormalDist().inv_cdf(0.95) * BETWEEN_RUNS
+    beside = math.sqrt(2) * NormalDist().inv_cdf((1 + confidence) / 2) * BETWEEN_RUNS
     below, above = math.hypot(middle - within[0], beside), math.hypot(within[1] - middle, beside)
     return math.exp(middle), (math.exp(middle - below), math.exp(middle + above))
 
@@ -156,7 +159,7 @@ def drift(samples: Sequence[float]) -> float | None:
     return float(np.median(second) / np.median(first)) - 1
 
 
-def _student_t(z: float, freedom: float) -> float:
+def student_t(z: float, freedom: float) -> float:
     """The quantile of Student's t where the normal distribution has `z` (Abramowitz and Stegun, 26.7.5)."""
     terms = (
         z,

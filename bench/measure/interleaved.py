@@ -55,9 +55,11 @@ class _Run:
             self.steps.append(self.waits.steps)
             self.medians.append(self.waits.median or 0.0)
 
-    def wants_turns(self) -> bool:
+    def wants_turns(self, *, until_precise: bool) -> bool:
         """Whether it has had too few yet."""
-        return self.waits is not None and not (self.waits.enough or (self.waits.spent and self.steps))
+        if self.waits is None or (self.waits.spent and self.steps):
+            return False
+        return not (until_precise and self.waits.enough)
 
     def _resume(self, go_on: Callable[[], TurnEvent]) -> None:
         self.waits = None
@@ -109,7 +111,7 @@ def measure_interleaved(
 def _take_turns(runs: Sequence[_Run], switch: Switch, enough: Enough | None) -> None:
     """Rounds, every second one backwards, until each knows its step well enough or has no time left."""
     order = list(runs)
-    while any(run.wants_turns() for run in order):
+    while any(run.wants_turns(until_precise=enough is None) for run in order):
         for run in order:
             if run.waits is not None and not (run.waits.spent and run.steps):
                 switch(run.number)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sslbench.bench.statistics import (
     BETWEEN_RUNS,
-    _student_t,
+    student_t,
     block_length,
     drift,
     median_absolute_deviation,
@@ -93,7 +93,7 @@ def test_a_block_is_at_most_a_third_of_any_series(values):
 
 @pytest.mark.parametrize(("freedom", "value"), [(2, 2.92), (4, 2.132), (10, 1.812), (100, 1.66)])
 def test_students_t_of_the_published_table(freedom, value):
-    assert _student_t(1.6449, freedom) == pytest.approx(value, rel=0.015)  # at 95 %
+    assert student_t(1.6449, freedom) == pytest.approx(value, rel=0.015)  # at 95 %
 
 
 def test_many_samples_are_resampled_in_parts(monkeypatch):
