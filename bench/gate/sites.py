@@ -7,12 +7,13 @@ import linecache
 import sys
 from bisect import bisect_right
 from collections import defaultdict
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 
 from sslbench.bench.gate.snapshot import KEPT, Called, Site, Stored
 from sslbench.bench.predict.gpu_kernels import operator_kernels
-from sslbench.bench.trace.events import PHASES, WORKSPACE, Call, OperatorKind, Trace, module_pattern
+from sslbench.bench.trace.events import BUILD, FORWARD, PHASES, WORKSPACE, Call, OperatorKind, Trace, module_pattern
 from sslbench.bench.trace.lifetimes import Peak, alive_after, part_range
 
 _Place = tuple[str, str]
@@ -59,13 +60,34 @@ def _storages(trace: Trace, peak: Peak) -> dict[_Place, list[Stored]]:
 
 def _ends(trace: Trace) -> dict[int, str]:
     """Phase in which each storage that does not outlive the trace is freed."""
-    return {~event: phase_at(trace, position) for position, event in enumerate(trace.events) if event < 0}
+    stretches = _stretches(trace)
+    return {~event: _phase(stretches, position) for position, event in enumerate(trace.events) if event < 0}
 
 
 def phase_at(trace: Trace, position: int) -> str:
-    """Name of the phase that the event at a position belongs to."""
-    place = bisect_right(trace.phase_marks, (position, len(PHASES))) - 1
-    return PHASES[trace.phase_marks[place][1]]
+    """The phase of the event at a position."""
+    return _phase(_stretches(trace), position)
+
+
+def _phase(stretches: list[tuple[int, int]], position: int) -> str:
+    return PHASES[stretches[bisect_right(stretches, (position, len(PHASES))) - 1][1]]
+
+
+def _stretches(trace: Trace) -> list[tuple[int, int]]:
+    """(first event, phase) of each phase of build and steps; what a step's end frees counts to the phase before it."""
+    marks = trace.phase_marks
+    ends = [start for start, _ in marks[1:]] + [len(trace.events)]
+    stretches: list[tuple[int, int]] = []
+    for start, stop in pairwise((0, *trace.marks)):
+        part = [
+            (max(first, start), phase)
+            for (first, phase), end in zip(marks, ends, strict=True)
+            if first < stop and end > start
+        ]
+        if len(part) > 1 and part[-1][1] == FORWARD:
+            part[-1] = (part[-1][0], part[-2][1])
+        stretches += part
+    return stretches or [(0, BUILD)]
 
 
 def _stored(trace: Trace, key: tuple[str, ...], indices: list[int], alive: set[int]) -> Stored:
@@ -123,7 +145,7 @@ def source_text(line: str) -> str:
     if not path:
         return ""
     own = [_OWN / path.removeprefix("sslbench/")] if path.startswith("sslbench/") else []
-    for file in (*own, *(Path(folder) / path for folder in (Path.cwd(), *sys.path))):
+    for file in (*own, *(Path(folder, path) for folder in ("", *sys.path))):
         if file.is_file():
             linecache.checkcache(str(file))
             return linecache.getline(str(file), int(number)).strip()

@@ -90,5 +90,5 @@ def readable(filename: str) -> str:
         return ""
     if path.is_relative_to(_OWN) and (path.parent / "__init__.py").is_file():
         return f"sslbench/{path.relative_to(_OWN).as_posix()}"
-    root = next((root for root in (Path.cwd(), *sys.path) if root and path.is_relative_to(root)), None)
+    root = next((root for root in (str(Path.cwd()), *sys.path) if root and path.is_relative_to(root)), None)
     return path.as_posix() if root is None else path.relative_to(root).as_posix()
