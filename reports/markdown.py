@@ -48,6 +48,8 @@ def _predictions(report: Report) -> Iterator[str]:
             for view in report.predictions
         ),
     )
+    for text in report.sharpened_by:
+        yield f"Step times sharpened by what was measured: {escape(text)}."
 
 
 def _comparisons(report: Report) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
+from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
 from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
 from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_label
@@ -59,6 +60,11 @@ class Report:
     def predictions(self) -> tuple[PredictionView, ...]:
         """All predictions, in the order of the groups."""
         return tuple(view for group in self.groups for view in group.predictions)
+
+    @property
+    def sharpened_by(self) -> list[str]:
+        """What was measured elsewhere and entered predictions."""
+        return once(view.sharpened_by for view in self.predictions)
 
     @property
     def measurements(self) -> tuple[MeasurementView, ...]:

@@ -10,6 +10,7 @@ from sslbench.bench.record import Record
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory import MemoryBar
 from sslbench.reports.report_view import PredictionGroup, build_report
+from sslbench.reports.sharpening import once
 from sslbench.reports.view import PredictionView, verdict_line
 from sslbench.reports.words import NOT_KNOWN, RecipeLabel
 
@@ -32,6 +33,8 @@ def print_predictions(records: Sequence[Record], console: Console) -> None:
         return
     for place, group in enumerate(groups):
         show(console, *([Text()] if place else []), heading(group.recipe), Text(), _machines(group))
+    for text in once(view.sharpened_by for view in views):
+        show(console, Text(f"step times sharpened by {text}"))
     show(console, *warning_lines(views))
 
 
@@ -55,6 +58,8 @@ def _full(view: PredictionView, console: Console) -> RenderableType:
     interval = f", 90 % interval {view.step_interval}" if view.step_interval else ""
     rows = [
         ("step time", f"{view.step_time}{moot}{interval}"),
+        ("sharpened by", view.sharpened_by),
+        ("without it", view.unsharpened),
         ("throughput", f"{view.throughput}{moot}"),
         ("largest batch that fits", view.max_batch),
         ("work", view.work),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.record import Record
 from sslbench.reports.memory import MemoryBar, memory_bar
+from sslbench.reports.sharpening import sharpened_by, unsharpened
 from sslbench.reports.units import (
     format_bytes,
     format_bytes_interval,
@@ -57,6 +58,8 @@ class PredictionView:
     step_time: str
     """Of a step that does not fit: what it would take if it did."""
     step_interval: str
+    sharpened_by: str
+    unsharpened: str
     throughput: str
     max_batch: str
     bar: MemoryBar | None
@@ -81,6 +84,8 @@ def prediction_view(record: Record) -> PredictionView:
         probability="" if record.probability_fits is None else format_probability(record.probability_fits),
         step_time=NOT_KNOWN if time.step_seconds is None else format_seconds(time.step_seconds),
         step_interval=format_seconds_interval(time.interval_seconds) if time.interval_seconds else "",
+        sharpened_by=sharpened_by(record),
+        unsharpened=unsharpened(record),
         throughput=throughput(record, time.step_seconds),
         max_batch=NOT_KNOWN if record.max_batch_size is None else f"{record.max_batch_size:,}",
         bar=memory_bar(memory),
