@@ -50,6 +50,7 @@ def graph(cache):
     return onnx_graph.recipe_graph(resolve_recipe("simclr-resnet18", {"stage": "infer"}), cache)
 
 
+@pytest.mark.slow
 def test_memory_is_within_a_tenth_of_what_is_measured_here(record):
     measured = measure(RECIPE, backend="onnx-cpu", budget=Budget(steps=1, warmup=2), command=[]).memory
     assert record.memory.required_bytes == pytest.approx(measured.required_bytes, rel=0.1)

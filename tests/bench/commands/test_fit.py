@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from sslbench.bench.cli import cli
+from sslbench.bench.cli import cli, main
 from sslbench.bench.record import load_records
 
 SMALL = ["bert-mini-mlm", "--batch-size", "4", "--seq-len", "32"]
@@ -183,17 +183,15 @@ def test_a_model_folder(folder):
         (["bert-mini-mlm", "--machine", "rtx-4090", "-o", "nowhere/r.json"], "nowhere/r.json: cannot be written"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", "from sslbench.bench.cli import main; main()", "fit", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
+def test_bad_input_is_one_line_and_exit_2(arguments, message, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["sslbench", "fit", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    printed = capfd.readouterr()
+    assert left.value.code == 2
+    assert message in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert printed.out == ""
 
 
 @pytest.mark.usefixtures("folder")

@@ -107,6 +107,7 @@ def test_ctrl_c_leaves_no_worker_and_no_file(folder):
     assert {path.name for path in folder.iterdir()} <= {"my_step.py", "started", "__pycache__"}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_interrupted_keeps_its_records_and_is_resumed(folder):
     asked = ["--backend", "torch-cpu", "--warmup", "2", "--steps", "1", "-o", "r.jsonl"]
 
@@ -189,6 +190,7 @@ def test_an_empty_folder_is_named(folder):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_answer_says_what_the_limit_is(folder):
     (folder / "a.txt").write_text("all work and no play makes Jack a dull boy\n" * 50)
     done = run(

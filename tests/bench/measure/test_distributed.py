@@ -88,6 +88,7 @@ def test_two_processes_take_a_step_together(recipe, strategy):
     assert "--devices" in record.unknown["phases"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "kind", "message"),
     [

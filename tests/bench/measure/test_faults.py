@@ -157,6 +157,7 @@ def test_a_worker_below_its_limit_runs(attempt_fault):
     assert record.time.samples_seconds
 
 
+@pytest.mark.slow
 def test_a_hang_is_ended_with_its_place_and_with_what_it_started(attempt_fault, child_pid_file):
     failure = attempt_fault(HANG, "build", timeout=20).failure
     assert (failure.kind, failure.phase) == ("timed-out", "build")
@@ -203,6 +204,7 @@ def test_a_full_temporary_folder_is_named(attempt_fault):
     assert "set TMPDIR" in failure.message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full_disk")
 def test_finished_records_outlive_failures_and_a_full_disk(attempt_fault, tmp_path):
     path = tmp_path / "records.json"

@@ -126,8 +126,12 @@ def test_updates_that_are_skipped_at_first_are_waited_for():
     ("name", "changes"),
     [
         ("bert-mini-mlm", {"batch_size": 2, "seq_len": 16, "stage": "infer"}),
-        ("bert-mini-mlm", {"batch_size": 4, "seq_len": 16, "options": {"accumulation": 2}}),
-        ("byol-resnet18", {"batch_size": 2, "image_size": 32}),
+        pytest.param(
+            "bert-mini-mlm",
+            {"batch_size": 4, "seq_len": 16, "options": {"accumulation": 2}},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("byol-resnet18", {"batch_size": 2, "image_size": 32}, marks=pytest.mark.slow),
     ],
 )
 def test_phases_hold_what_a_trace_says(name, changes):

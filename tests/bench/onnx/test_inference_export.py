@@ -42,6 +42,7 @@ def test_a_folder_describes_what_is_in_it(small, tmp_path):
     assert set(exported.digests) == {path.name for path in tmp_path.iterdir()} - {"exported.json"}
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights_and_batch(small, tmp_path):
     recipe, folders = small("mlm", stage="infer"), [tmp_path / "one", tmp_path / "two"]
     before = torch.get_rng_state()

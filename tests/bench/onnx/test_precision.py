@@ -48,6 +48,7 @@ def models(small, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_half_and_eight_bits_come_from_the_kept_model(models):
     folders = dict(zip(("fp32", "fp16", "int8", "tf32"), models("mlm", "fp32", "fp16", "int8", "tf32"), strict=True))
     assert len(models.exports) == 1

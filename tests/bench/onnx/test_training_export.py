@@ -51,6 +51,7 @@ def test_the_page_says_which_objectives_train(cases):
     assert dict(rows) == {case: "no" if case in REFUSED else "yes" for case in cases}
 
 
+@pytest.mark.slow
 def test_a_step_that_computes_something_else_is_refused_and_leaves_nothing(small, tmp_path, monkeypatch):
     rules = decompositions()
 
@@ -67,6 +68,7 @@ def test_a_step_that_computes_something_else_is_refused_and_leaves_nothing(small
     assert list((tmp_path / "step").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_operator_without_a_translation_is_named_with_its_module(small, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "gelu", lambda x, **_: torch.special.i0e(x))
     problem = (

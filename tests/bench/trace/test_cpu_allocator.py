@@ -109,13 +109,24 @@ def check_recipe(name, changes):
     check(trace_recipe(recipe, "cpu", (0, 0)), measured(lambda device: build_step(recipe, device)))
 
 
-@pytest.mark.parametrize("stage", ["train", "infer"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["bert-mini-mlm", "simclr-resnet18"])
+@pytest.mark.parametrize(
+    ("name", "precision", "stage"),
+    [
+        ("bert-mini-mlm", "fp32", "train"),
+        pytest.param("bert-mini-mlm", "fp32", "infer", marks=pytest.mark.slow),
+        pytest.param("bert-mini-mlm", "bf16", "train", marks=pytest.mark.slow),
+        ("bert-mini-mlm", "bf16", "infer"),
+        ("simclr-resnet18", "fp32", "train"),
+        pytest.param("simclr-resnet18", "fp32", "infer", marks=pytest.mark.slow),
+        pytest.param("simclr-resnet18", "bf16", "train", marks=pytest.mark.slow),
+        pytest.param("simclr-resnet18", "bf16", "infer", marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_allocates_what_torch_says(name, precision, stage):
     check_recipe(name, {"precision": precision, "stage": stage})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -152,6 +163,7 @@ def convnext():
     return ConvNextModel(ConvNextConfig(hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 2, 1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model", [vit, convnext])
 def test_a_model_of_ones_own_allocates_what_torch_says(model, precision):
