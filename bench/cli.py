@@ -17,6 +17,8 @@ COMMANDS = {
     "profile": "Measure a recipe's step on this machine.",
     "snapshot": "Store what a step costs and where, for `compare` to check.",
     "export": "Write a recipe's step as an ONNX model.",
+    "compare": "Compare records or a snapshot: did it get worse, and where?",
+    "ab": "Measure two git revisions of a step in turns, and compare them.",
     "report": "Render records as one self-contained HTML file.",
     "recipes": "List, search and show the recipes of the catalog.",
     "probe": "Measure this machine, so that predictions for it rest on its own figures.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import jinja2
 
@@ -37,24 +38,23 @@ def render_html(records: Sequence[Record], *, title: str | None = None) -> str:
         records: predictions and measurements, in any order.
         title: heading of the report; by default the titles of its recipes.
     """
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=build_report(records, title=title),
-            records=[record.model_dump(mode="json") for record in records],
-        )
+    return render_template(
+        "report.html.j2",
+        report=build_report(records, title=title),
+        records=[record.model_dump(mode="json") for record in records],
     )
 
 
 def render_probe(machine: Machine) -> str:
     """The page of a probed machine as HTML5; the element `#machine` holds its profile as JSON."""
-    return (
-        _environment()
-        .get_template("probe.html.j2")
-        .render(
-            probe=probe_view(machine),
-            charts=probe_charts(machine),
-            machine=machine.model_dump(mode="json", exclude_defaults=True),
-        )
+    return render_template(
+        "probe.html.j2",
+        probe=probe_view(machine),
+        charts=probe_charts(machine),
+        machine=machine.model_dump(mode="json", exclude_defaults=True),
     )
+
+
+def render_template(name: str, **values: Any) -> str:
+    """A page from the template of that name; every value is escaped."""
+    return _environment().get_template(name).render(**values)

@@ -1,0 +1,126 @@
+"""How often `sslbench ab` is wrong on a noisy machine: docs/gate.md has what came out.
+
+    python tests/studies/gate_study.py measure FILE --kind A/A --sessions 30    # adds sessions to a JSON-lines file
+    python tests/studies/gate_study.py measure FILE --kind A/B --sessions 30
+    python tests/studies/gate_study.py judge FILE                               # the figures of docs/gate.md
+
+A session is one real `ab` at its default budget, of two commits of a small git repository: the same step twice (A/A),
+or a step with 100 and one with 105 equal matrix products (A/B, 5 % more work). `judge` counts the outcomes of the
+sessions, and those of stretches: sessions cut into parts that have no round in common, as if each had been an `ab` of
+a shorter budget.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from contextlib import chdir
+from itertools import accumulate, pairwise
+from pathlib import Path
+from statistics import median
+
+from sslbench.bench.ab import Plan, measure_revisions
+from sslbench.bench.comparison import Limit
+from sslbench.bench.gate.judge import judged_ratio
+from sslbench.bench.gate.ratio import ratio_of_turns
+from sslbench.bench.gate.timed import SLOWDOWN_IN_TURNS
+from sslbench.bench.measure.waited import undisturbed_seconds
+
+STEP = """
+import torch
+
+def build(device):
+    x = torch.randn(128, 128, device=device)
+    weight = torch.randn(128, 128, device=device) / 128**0.5
+
+    def step():
+        y = x
+        for _ in range({products}):
+            y = torch.tanh(y @ weight)
+        return y
+
+    return step
+"""
+PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
+STRETCHES = 4
+
+
+def run_git(*arguments):
+    subprocess.run(["git", "-c", "user.name=study", "-c", "user.email=study@example.org", *arguments], check=True)
+
+
+def revisions(products):
+    """Two commits in the working folder's new repository, that have so many products."""
+    run_git("init", "--quiet")
+    for number, count in enumerate(products):
+        Path("step.py").write_text(f"# {number}\n" + STEP.format(products=count))
+        run_git("add", "step.py")
+        run_git("commit", "--quiet", "-m", f"{count} products")
+    return "HEAD~1", "HEAD"
+
+
+def turns(record):
+    samples = undisturbed_seconds(record.time.samples_seconds, record.time.waited_seconds, record.environment.threads)
+    return [median(samples[a:b]) for a, b in pairwise(accumulate(record.turns.steps, initial=0))]
+
+
+def measure_session(kind):
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        plan = Plan(argument="step.py:build", revisions=revisions(PRODUCTS[kind]), changes={}, backend="torch-cpu")
+        began = time.monotonic()
+        _, records = measure_revisions(plan, lambda *_: None, lambda number: None)
+        wall = [median(record.time.samples_seconds) for record in records]
+    seconds = time.monotonic() - began
+    return {"kind": kind, "seconds": seconds, "wall": wall, "turns": [turns(record) for record in records]}
+
+
+def measure(path, kind, sessions):
+    for number in range(sessions):
+        session = measure_session(kind)
+        with path.open("a") as file:
+            file.write(json.dumps(session) + "\n")
+        found = judged(session["turns"])
+        print(number, session["kind"], f"{session['seconds']:.0f} s", len(session["turns"][0]), *found, flush=True)
+
+
+def judged(sides, limit=None):
+    limit: Limit = limit or SLOWDOWN_IN_TURNS
+    ratio = ratio_of_turns(*sides)
+    return judged_ratio(ratio, limit.share)[0], round(ratio.change, 4), ratio.interval
+
+
+def stretches(sides):
+    """Parts of a session that share no round."""
+    rounds = min(map(len, sides))
+    edges = [rounds * at // STRETCHES for at in range(STRETCHES + 1)]
+    return [[side[a:b] for side in sides] for a, b in pairwise(edges)]
+
+
+def judge(path):
+    sessions = [json.loads(line) for line in path.read_text().splitlines()]
+    for kind in PRODUCTS:
+        chosen = [session for session in sessions if session["kind"] == kind]
+        whole = [judged(session["turns"]) for session in chosen]
+        parts = [judged(part) for session in chosen for part in stretches(session["turns"])]
+        turned = [judged(part[::-1]) for session in chosen for part in stretches(session["turns"])]
+        print(kind, len(chosen), "sessions", Counter(outcome for outcome, *_ in whole))
+        print(
+            "  median change", median(change for _, change, _ in whole), "seconds", median(s["seconds"] for s in chosen)
+        )
+        print("  stretches", len(parts), Counter(outcome for outcome, *_ in parts))
+        print("  stretches, sides swapped", Counter(outcome for outcome, *_ in turned))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["measure", "judge"])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--sessions", type=int, default=30)
+    parser.add_argument("--kind", choices=list(PRODUCTS), default="A/A")
+    asked = parser.parse_args()
+    if asked.action == "measure":
+        measure(asked.file, asked.kind, asked.sessions)
+    else:
+        judge(asked.file)
