@@ -10,6 +10,7 @@ from sslbench.bench.onnx.backward import aten, decompositions
 from sslbench.bench.onnx.manifest import MANIFEST_FILE, read_manifest
 from sslbench.bench.onnx.session import open_training
 from sslbench.bench.onnx.training_export import export_training
+from sslbench.bench.resolve import resolve_recipe
 from sslbench.kernels.catalog import recipe_tables
 
 PAGE = Path(__file__).parents[3] / "docs" / "onnx-training.md"
@@ -39,6 +40,13 @@ def test_every_optimizer_is_part_of_the_graph(optimizer, exported):
 @pytest.mark.slow
 def test_accumulation_is_part_of_the_graph(exported):
     exported("mlm", options={"accumulation": 2})
+
+
+@pytest.mark.slow
+def test_where_rounding_makes_a_gradient_jump_another_seed_is_taken(tmp_path):
+    # torch's own fp32 and fp64 gradients of this step differ by 0.3 % for some seeds: ReLUs whose input is nearly 0
+    recipe = resolve_recipe("simclr-resnet18", {"batch_size": 4, "image_size": 64})
+    assert export_training(recipe, tmp_path / "step") < 0.01
 
 
 def test_every_objective_of_the_catalog_is_tried(cases):
