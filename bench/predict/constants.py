@@ -17,6 +17,7 @@ from sslbench.bench.explanation import ConstantUsed
 from sslbench.bench.predict import capacity, convolution, efficiency, gemm, gpu, gpu_kernels, memory, time, workspace
 from sslbench.bench.predict.gpu_kernels import operator_kernels
 from sslbench.bench.predict.operators import classify
+from sslbench.bench.predict.peak import peak_flops
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Figure, Machine
 
@@ -53,7 +54,7 @@ def _figures(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
     yield _figure("memory_bandwidth_bytes_per_second", "memory bandwidth", "B/s", bandwidth)
     if device.l2_cache_bytes is not None and device.kind != "cpu":
         yield _figure("l2_cache_bytes", "L2 cache", "B", device.l2_cache_bytes)
-    used = {time.peak_flops(kind, device, trace) for kind in trace.kinds if kind.flops}
+    used = {peak_flops(kind, device, trace) for kind in trace.kinds if kind.flops}
     for dtype, figure in device.peak_flops_per_second.items():
         if figure.value in used:
             used.discard(figure.value)  # types that share a rate are listed once

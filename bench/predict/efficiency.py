@@ -65,6 +65,9 @@ _GPU: dict[Family, Reach] = {
     "reduction": Reach(instructions=41.0),
     "interpolation": Reach(instructions=30.0, passes=1.05),
     "optimizer": Reach(passes=1.05),
+    "fused pointwise": Reach(instructions=20.0),
+    "fused rows": Reach(instructions=30.0),
+    "fused reduction": Reach(instructions=20.0),
 }
 """Below 1, arithmetic runs above the rated clock. Passes above 1.3 are data that is read twice (statistics before they
 are used), or kernels that keep too little in flight. What timm's models hardly have (backward passes of fused
@@ -102,6 +105,10 @@ FULL_RATE_TENSOR_CORES = 1.2
 """How many times longer products take on tensor cores at full rate, which are starved or throttled. The best published
 products reach 0.6 to 0.87 of the dense peak on A100, V100, RTX A6000 and H100, but 1.0 on GeForce cards
 (tests/data/achieved_matmul.csv); chosen with BERT-base's published steps on an A100 in view."""
+WARP_PRODUCTS = 1.6
+"""How many times longer attention takes on the matrix units of Hopper and later servers, which reach 63 % of their rate
+with Ampere's instructions, as FlashAttention-2 and the memory-efficient kernels have them. Source: Luo et al.,
+Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024, https://arxiv.org/abs/2402.13499"""
 WIDE_MEMORY_BYTES_PER_CLOCK = 9.0
 """From this bandwidth a clock and multiprocessor on (A100, H100, B200), memory moves more than half-precision kernels
 keep in flight. Source: bandwidth x latency = bytes in flight; an RTX 3090 has 6.7 bytes a clock, an A100 10 or 13."""

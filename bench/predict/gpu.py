@@ -12,6 +12,7 @@ from sslbench.bench.predict.efficiency import (
     L2_COST,
     L2_KEPT,
     MEMORY_LATENCY_CLOCKS,
+    WARP_PRODUCTS,
     WIDE_MEMORY_BYTES_PER_CLOCK,
     gpu_reach,
 )
@@ -68,6 +69,8 @@ class GPU:
         seconds = self._matrix_seconds(kernel, peak, item_bytes) * reach.arithmetic
         if self._is_full_rate(peak, item_bytes):
             seconds *= FULL_RATE_TENSOR_CORES
+        if self._lacks_old_rate and "attention" in kernel.family:
+            seconds *= WARP_PRODUCTS
         issued = reach.instructions * kernel.elements / self.instructions_per_second
         serial = kernel.serial_steps * MEMORY_LATENCY_CLOCKS / self.clock_hertz
         return larger(larger(seconds, issued), serial)
@@ -76,6 +79,11 @@ class GPU:
         """Whether the matrix units run at the rate of a workstation's or a server's card, not at that of a GeForce."""
         count = self.device.multiprocessors
         return bool(count) and peak * item_bytes / (count or 1) / self.clock_hertz > FULL_RATE_BYTES_PER_CLOCK
+
+    @cached_property
+    def _lacks_old_rate(self) -> bool:
+        """Whether products of single warps, as FlashAttention-2 has them, miss the full rate of the matrix units."""
+        return self.device.compute_capability in ((9, 0), (10, 0))
 
     def _matrix_seconds(self, kernel: Kernel, peak: float, item_bytes: int) -> float:
         product, count = kernel.product, self.device.multiprocessors

@@ -37,6 +37,14 @@ _STREAMS: dict[str, Family] = {
     **dict.fromkeys(_REDUCTIONS.split(), "reduction"),
     **dict.fromkeys(_EXPONENTIALS.split(), "exponential"),
 }
+FUSED: dict[str, Family] = {
+    "fused pointwise": "fused pointwise",
+    "fused rows": "fused rows",
+    "fused reduction": "fused reduction",
+}
+"""Kernels that a compiler generates (bench/predict/compiled.py)."""
+_LOOKUPS = ("embedding", "gather", "index_select", "index")
+"""Of their first operand they read what they write, not all of it."""
 _INTERPOLATIONS = ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d")
 
 
@@ -49,7 +57,8 @@ def operator_kernels(kind: OperatorKind) -> tuple[Kernel, ...]:
     for belongs, kernels in _RULES:
         if belongs(name, kind):
             return kernels(name, kind)
-    return (Kernel(_stream_family(name, kind), _moved(kind), _largest(kind)),)
+    moved = 2.0 * kind.bytes_written if name in _LOOKUPS else _moved(kind)
+    return (Kernel(_stream_family(name, kind), moved, _largest(kind)),)
 
 
 def item_bytes(kind: OperatorKind) -> int:
@@ -160,6 +169,7 @@ _RULES: tuple[_Rule, ...] = (
     (_is_convolution, _convolution),
     (_is_product, _product),
     (_is_attention, _attention),
+    (lambda name, kind: name in FUSED, lambda name, kind: _one(FUSED[name])(name, kind)),
     (lambda name, kind: "softmax" in name, _one("softmax")),
     (_is_norm, _norm),
     (lambda name, kind: name.startswith(("_foreach", "_fused")), _one("optimizer")),

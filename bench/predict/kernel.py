@@ -42,6 +42,9 @@ Family = Literal[
     "reduction",
     "interpolation",
     "optimizer",
+    "fused pointwise",
+    "fused rows",
+    "fused reduction",
 ]
 
 

@@ -5,16 +5,19 @@ its arithmetic and its traffic (bench/predict/gpu.py). On a CPU an operator take
 bandwidth)^3)^(1/3)`, with factors (a, b) for each class. The constants stand in bench/predict/efficiency.py.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import accumulate, count, pairwise
 from math import exp, hypot
 
 from sslbench.bench.predict.efficiency import FRESH_BYTES, FRESH_BYTES_PER_SECOND, cpu_factors
 from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
 from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
-from sslbench.bench.predict.operators import classify, compute_dtype
+from sslbench.bench.predict.operators import classify
+from sslbench.bench.predict.peak import peak_flops
+from sslbench.bench.predict.power import sustained
 from sslbench.bench.trace.events import OperatorKind, Trace
-from sslbench.hardware_profiles.schema import Device, DType, Machine
+from sslbench.hardware_profiles.schema import Device, Machine
 
 LOG_SIGMA = {"cuda": 0.1, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
 """Standard deviation of log(measured / predicted), by kind of device, before what is badly known in the step."""
@@ -35,6 +38,8 @@ _FAMILY_SIGMA = {
 _LAUNCH_SIGMA = 0.25
 """The same for the time to launch operators, which the host sets and no profile of a GPU knows."""
 Z_90 = 1.645
+_WAITS = ("aten._local_scalar_dense.default", "aten.nonzero.default")
+"""Operators whose result the host waits for: `.item()`, `if tensor:`, `x[mask]`."""
 FRESH_MEMORY = "fresh memory"
 """Named as a class of operators: what the system takes to hand out memory."""
 
@@ -72,25 +77,48 @@ class TimePrediction:
 
 def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     """Step time of a trace on a machine, all its operators one after the other."""
-    device = machine.device
-    calls: dict[int, int] = defaultdict(int)
-    for call in trace.calls:
-        calls[call.kind] += 1
+    device = sustained(trace, machine.device)
     by_class: dict[str, float] = defaultdict(float)
+    each: dict[int, float] = {}
     gpu = GPU(device)
-    for index, count in calls.items():
-        for name, seconds in _parts(trace.kinds[index], gpu, trace):
-            by_class[name] += count * seconds
+    for index, calls in Counter(call.kind for call in trace.calls).items():
+        parts = _parts(trace.kinds[index], gpu, trace)
+        each[index] = sum(seconds for _, seconds in parts)
+        for name, seconds in parts:
+            by_class[name] += calls * seconds
     if device.kind == "cpu":
         by_class[FRESH_MEMORY] = _fresh_bytes(trace) / FRESH_BYTES_PER_SECOND
     device_seconds = sum(by_class.values())
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
-    # On a CPU the same cores dispatch and compute; a GPU computes while the host runs ahead.
-    total = larger(device_seconds, dispatch_seconds, 1.0 if device.kind == "cpu" else ROUNDING)
-    launching = (dispatch_seconds / total) ** ROUNDING if total and device.kind != "cpu" else 0.0
+    if device.kind == "cpu":  # the same cores dispatch and compute
+        total, launching = device_seconds + dispatch_seconds, 0.0
+    else:
+        total = _overlapped(trace, each, device.launch_seconds.value)
+        launching = 1 - (device_seconds / total) ** ROUNDING if total else 0.0
     sigmas = _sigmas(device, by_class, launching)
     interval = around(total, sigmas.total)
     return TimePrediction(total, interval, device_seconds, dispatch_seconds, dict(by_class), sigmas)
+
+
+def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) -> float:
+    """Time of a step on a GPU, which computes while the host runs ahead, until the host waits for a number."""
+    kinds = [call.kind for call in trace.calls]
+    waits = [place for place, kind in enumerate(kinds) if trace.kinds[kind].name in _WAITS]
+    if not waits:
+        return larger(sum(seconds[kind] for kind in kinds), len(kinds) * launch_seconds)
+    ends = [*(place + 1 for place in waits), waits[0] + 1 + len(kinds)]  # a step's end runs on into the next one
+    around_the_step = [*kinds, *kinds]
+    return sum(
+        _until_idle([seconds[kind] for kind in around_the_step[start:end]], launch_seconds)
+        for start, end in pairwise(ends)
+    )
+
+
+def _until_idle(seconds: list[float], launch_seconds: float) -> float:
+    """When kernels launched one after the other from now on are done: none begins before its launch or its turn."""
+    done = accumulate(seconds, initial=0.0)
+    launched = count(launch_seconds, launch_seconds)
+    return sum(seconds) + max((launch - before for launch, before in zip(launched, done, strict=False)), default=0.0)
 
 
 def around(seconds: float, log_sigma: float) -> tuple[float, float]:
@@ -146,24 +174,3 @@ def _cpu_roofline(kind: OperatorKind, device: Device, trace: Trace) -> tuple[flo
     arithmetic = compute * kind.flops / peak_flops(kind, device, trace)
     moved = kind.bytes_read + kind.bytes_written
     return arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value
-
-
-def peak_flops(kind: OperatorKind, device: Device, trace: Trace) -> float:
-    """Dense peak for the operator's type; a type without a fast path runs at the fp32 rate."""
-    return device.peak_flops_per_second[peak_dtype(kind, device, trace)].value
-
-
-def peak_dtype(kind: OperatorKind, device: Device, trace: Trace) -> DType:
-    """The type whose peak bounds the operator: its own, else fp32."""
-    dtype = compute_dtype(kind)
-    wanted: DType = "fp32"
-    if dtype == "fp32":
-        tf32 = trace.tf32_convolution if "convolution" in kind.name else trace.tf32_matmul
-        wanted = "tf32" if tf32 else "fp32"
-    elif dtype == "fp16":
-        wanted = "fp16"
-    elif dtype == "bf16":
-        wanted = "bf16"
-    elif dtype == "fp64":
-        wanted = "fp64"
-    return wanted if wanted in device.peak_flops_per_second else "fp32"

@@ -16,6 +16,7 @@ from math import exp, hypot, log, sqrt
 import numpy as np
 
 from sslbench.bench.predict.gpu import ROUNDING
+from sslbench.bench.predict.power import sustained
 from sslbench.bench.predict.time import Sigmas, around, kernel_bounds, operator_seconds, predict_time
 from sslbench.bench.trace.events import Call, Trace
 from sslbench.hardware_profiles.schema import Machine
@@ -106,13 +107,14 @@ def sharpen(trace: Trace, machine: Machine, step: str, observed: Sequence[Observ
 def mix_of(trace: Trace, machine: Machine, step: str) -> Mix:
     """What the time of a traced step goes to on a machine; arguments as of `sharpen`."""
     seconds: dict[tuple[str, str], float] = defaultdict(float)
+    device = sustained(trace, machine.device)
     calls: dict[int, int] = defaultdict(int)
     for call in trace.calls:
         calls[call.kind] += 1
     for index, count in calls.items():
         kind = trace.kinds[index]
-        parts = kernel_bounds(kind, machine.device, trace)
-        whole = count * operator_seconds(kind, machine.device, trace)
+        parts = kernel_bounds(kind, device, trace)
+        whole = count * operator_seconds(kind, device, trace)
         longest = sum(max(arithmetic, traffic) for _, arithmetic, traffic in parts)
         for family, arithmetic, traffic in parts:
             if longest:

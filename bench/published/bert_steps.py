@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.models.bert.modeling_bert import BertLayer
 
 from sslbench.kernels.step import float32_math
 
@@ -85,6 +86,28 @@ def pretraining(
     return step
 
 
+def layer(device: torch.device, *, batch_size: int = 128, seq_len: int = 128, backward: bool = True) -> Step:
+    """A layer of BERT-large in fp16, as mli/transformers-benchmarks times it: gradients add up.
+
+    https://github.com/mli/transformers-benchmarks/blob/main/micro_bench.ipynb
+
+    Args:
+        device: where it runs.
+        batch_size: sequences (B).
+        seq_len: tokens a sequence (L).
+        backward: forward and backward, not forward alone.
+    """
+    network = _network(device, BertLayer, "large", "fp16")
+    hidden = torch.randn((batch_size, seq_len, 1024), dtype=torch.float16, device=device)
+
+    def step() -> None:
+        output = network(hidden)[0]
+        if backward:
+            output.sum().backward()
+
+    return step
+
+
 def _network(device: torch.device, build: Any, model: str, precision: str) -> Any:
     config = transformers.BertConfig(vocab_size=_VOCABULARY, **_SIZES[model])
     config._attn_implementation = "eager"
@@ -103,7 +126,7 @@ def _inputs(device: torch.device, batch_size: int, seq_len: int) -> dict[str, to
 
 
 def _fused_adam(parameters: list[torch.nn.Parameter]) -> Step:
-    """apex's O2: gradients to fp32 and unscaled, clipped, one fused Adam on the masters, and those back to fp16."""
+    """O2 of apex: gradients to fp32 and unscaled, clipped, one fused Adam on the masters, and those back to fp16."""
     masters = [parameter.detach().float() for parameter in parameters]
     for master in masters:
         master.grad = torch.zeros_like(master)
@@ -112,7 +135,7 @@ def _fused_adam(parameters: list[torch.nn.Parameter]) -> Step:
     @torch.no_grad()
     def update() -> None:
         torch._foreach_copy_(_gradients(masters), _gradients(parameters))
-        torch.nn.utils.clip_grad_norm_(masters, 1.0)
+        torch.nn.utils.clip_grad_norm_(masters, 1.0).item()  # the host waits, as for the loss scale's overflow
         optimizer.step()
         torch._foreach_copy_(parameters, masters)
 
@@ -125,7 +148,7 @@ def _bert_adam(parameters: list[torch.nn.Parameter]) -> Step:
 
     @torch.no_grad()
     def update() -> None:
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        torch.nn.utils.get_total_norm(_gradients(parameters)).item()  # the host waits for it
         for parameter, gradient, (first, second) in zip(parameters, _gradients(parameters), moments, strict=True):
             first.mul_(0.9).add_(gradient, alpha=0.1)
             second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)

@@ -1,8 +1,8 @@
-"""Training steps of causal language models as their repositories have them. Factories: `llm_steps.py:NAME`, with options.
+"""Training steps of causal language models as their repositories have them. Factories: `llm_steps.py:NAME`.
 
-One micro-batch of one device: what several devices exchange is not in it, nor, where it is less than 2 % of the step, the
-update of the device's share of the weights. A fused kernel of the original stands here as the fewest operators of torch
-that move the same data.
+One micro-batch of one device: what several devices exchange is not in it, nor the update of the device's share of the
+weights, less than 2 % of these steps. A fused kernel of the original stands here as the fewest operators of torch that
+move the same data. Tensors are (B, L, D), within attention (B, H, L, E).
 """
 
 from collections.abc import Callable
@@ -80,13 +80,13 @@ class _Network(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, ids_BL: Tensor, *, checkpointing: bool) -> Tensor:
-        x_BLD = self.embedding(ids_BL)
+    def forward(self, ids: Tensor, *, checkpointing: bool) -> Tensor:
+        x = self.embedding(ids)
         if self.positions is not None:
-            x_BLD = x_BLD + self.positions(torch.arange(ids_BL.shape[1], device=ids_BL.device))
+            x = x + self.positions(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks:
-            x_BLD = checkpoint(block, x_BLD, use_reentrant=False) if checkpointing else block(x_BLD)
-        return nn.functional.linear(self.norm(x_BLD), self.embedding.weight)
+            x = checkpoint(block, x, use_reentrant=False) if checkpointing else block(x)
+        return nn.functional.linear(self.norm(x), self.embedding.weight)
 
 
 class _MPTBlock(nn.Module):
@@ -97,11 +97,10 @@ class _MPTBlock(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.before(x_BLD)).chunk(3, dim=-1))
-        x_BLD = x_BLD + self.out(_joined(scaled_dot_product_attention(q, k, v, is_causal=True)))
-        x_BLD = x_BLD + self.down(gelu(self.up(self.between(x_BLD))))
-        return x_BLD
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.before(x)).chunk(3, dim=-1))
+        x = x + self.out(_joined(scaled_dot_product_attention(q, k, v, is_causal=True)))
+        return x + self.down(gelu(self.up(self.between(x))))
 
 
 class _LlamaBlock(nn.Module):
@@ -115,24 +114,24 @@ class _LlamaBlock(nn.Module):
         self.angles: Tensor
         self.register_buffer("angles", torch.ones(seq_len, head))
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        width = x_BLD.shape[-1]
+    def forward(self, x: Tensor) -> Tensor:
+        width = x.shape[-1]
         shared = self.groups * width // self.heads
-        qkv = self.qkv(rms_norm(x_BLD, (width,), self.before)).split((width, shared, shared), dim=-1)
+        qkv = self.qkv(rms_norm(x, (width,), self.before)).split((width, shared, shared), dim=-1)
         q, k, v = (_heads(part, heads) for part, heads in zip(qkv, (self.heads, self.groups, self.groups), strict=True))
         q, k = q * self.angles, k * self.angles  # the fused kernel reads and writes once
-        x_BLD = x_BLD + self.out(_joined(scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)))
-        y_BLD = rms_norm(x_BLD, (width,), self.between)
-        return x_BLD + self.down(silu(self.gate(y_BLD)) * self.up(y_BLD))
+        x = x + self.out(_joined(scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)))
+        y = rms_norm(x, (width,), self.between)
+        return x + self.down(silu(self.gate(y)) * self.up(y))
 
 
 def _linear(size: int, out: int) -> nn.Linear:
     return nn.Linear(size, out, bias=False)
 
 
-def _heads(x_BLD: Tensor, heads: int) -> Tensor:
-    return x_BLD.unflatten(-1, (heads, -1)).transpose(1, 2)
+def _heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _joined(x_BHLE: Tensor) -> Tensor:
-    return x_BHLE.transpose(1, 2).flatten(2)
+def _joined(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)

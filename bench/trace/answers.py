@@ -35,10 +35,20 @@ def _item(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
     recorder.questions += 1
     if recorder.questions > MAX_QUESTIONS:
         raise TraceError("a loop waits for the value of a tensor, and a trace has no values: bound the loop")
+    if recorder.target == "cuda" and not tensor._spec[4]:
+        _waited(recorder, str(func), tensor)
     value = number_of(tensor)
     if tensor.dtype == torch.bool:
         return bool(value)
     return value if tensor.dtype.is_floating_point else int(value)
+
+
+def _waited(recorder: Recorder, name: str, tensor: TracedTensor) -> None:
+    """The call that copies a number to the host, which waits until the GPU has it."""
+    inputs = ((str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)),)
+    size = tensor.element_size()
+    recorder.locate()
+    recorder.called(recorder.kind_index(OperatorKind(name, inputs, 0, size, size)), (tensor,))
 
 
 def _never(recorder: Recorder, func: Any, args: Args, kwargs: Kwargs) -> Any:
