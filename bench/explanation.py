@@ -3,6 +3,7 @@
 from typing import Literal
 
 from sslbench.bench.quantities import Part, Time
+from sslbench.hardware_profiles.schema import DType
 
 Bound = Literal["compute", "bandwidth", "launch"]
 
@@ -42,7 +43,7 @@ class Alive(Part):
 
 
 class OperatorTime(Part):
-    """Predicted time of one operator, all its calls in a step together."""
+    """Predicted time of one operator, all its calls of a step that launch the same family of kernels together."""
 
     operator: str
     calls: int
@@ -50,6 +51,14 @@ class OperatorTime(Part):
     seconds: float
     bound: Bound
     """What most of its time goes to; `launch`: the host takes longer to launch it than the device to run it."""
+    family: str = ""
+    """Family of its longest kernel; empty where none stands for it."""
+    dtype: DType | None = None
+    """Type whose peak bounds its FLOP; None without FLOP."""
+    flops: int = 0
+    """Floating-point operations, a multiply-add counted as two; 0 for what only moves data, or is not counted."""
+    bytes: int = 0
+    """Read and written, each operand once."""
 
 
 class ConstantUsed(Part):
@@ -77,6 +86,8 @@ class Explanation(Part):
     """What the host needs to launch them, one after the other."""
     operators: list[OperatorTime]
     """Longest first; together `device_seconds`."""
+    cache_bytes_per_second: float | None = None
+    """Rate of what stays in a GPU's L2 cache between two kernels."""
     constants: list[ConstantUsed]
 
 

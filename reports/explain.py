@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sslbench.bench.explanation import Alive, ConstantUsed, Explanation
+from sslbench.bench.explanation import Alive, ConstantUsed, Explanation, OperatorTime
 from sslbench.bench.record import Record
 from sslbench.reports.timeline import timeline_totals
 from sslbench.reports.units import format_bytes, format_seconds, format_si, significant
@@ -11,7 +11,7 @@ from sslbench.reports.words import LABEL_LENGTH, machine_title, plain
 
 TOP_STORAGES = 10
 TOP_OPERATORS = 8
-_BOUNDS = {"compute": "arithmetic", "bandwidth": "memory traffic", "launch": "launching"}
+BOUNDS = {"compute": "arithmetic", "bandwidth": "memory traffic", "launch": "launching"}
 _FACTOR = "factor."
 
 
@@ -35,6 +35,10 @@ class OperatorRow:
     time: str
     share: str
     bound: str
+    intensity: str
+    """Arithmetic intensity, such as `196 FLOP/B`; empty without FLOP."""
+    reached: str
+    """`105 TFLOP/s`, or without FLOP `720 GB/s`."""
     calls: str
     operator: str
 
@@ -159,16 +163,26 @@ def _share(part: float, whole: float) -> str:
 
 
 def _operators(explanation: Explanation) -> tuple[OperatorRow, ...]:
-    return tuple(
-        OperatorRow(
-            time=format_seconds(row.seconds),
-            share=_share(row.seconds, explanation.device_seconds),
-            bound=_BOUNDS[row.bound],
-            calls=f"{row.calls:,} x" if row.calls else "",
-            operator=plain(short_operator(row.operator), LABEL_LENGTH),
-        )
-        for row in explanation.operators[:TOP_OPERATORS]
+    return tuple(operator_row(row, explanation.device_seconds) for row in explanation.operators[:TOP_OPERATORS])
+
+
+def operator_row(row: OperatorTime, whole_seconds: float) -> OperatorRow:
+    """An operator's time in words; `whole_seconds`: of all operators."""
+    return OperatorRow(
+        time=format_seconds(row.seconds),
+        share=_share(row.seconds, whole_seconds),
+        bound=BOUNDS[row.bound],
+        intensity=f"{significant(row.flops / row.bytes)} FLOP/B" if row.flops and row.bytes else "",
+        reached=_reached(row),
+        calls=f"{row.calls:,} x" if row.calls else "",
+        operator=plain(short_operator(row.operator), LABEL_LENGTH),
     )
+
+
+def _reached(row: OperatorTime) -> str:
+    if not row.seconds or not (row.flops or row.bytes):
+        return ""
+    return format_si((row.flops or row.bytes) / row.seconds, "FLOP/s" if row.flops else "B/s")
 
 
 def _constants(constants: Sequence[ConstantUsed]) -> tuple[ConstantRow, ...]:

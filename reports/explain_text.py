@@ -121,9 +121,10 @@ def _alive(view: ExplainView) -> Table:
 
 
 def _operators(view: ExplainView) -> Table:
-    grid = _grid("right", "right", "left")
+    grid = _grid("right", "right", "left", "right", "right")
     for row in view.operators:
-        grid.add_row(row.time, Text(row.share, "dim"), row.bound, Text(f"{row.calls} {row.operator}".strip()))
+        figures = (row.bound, Text(row.intensity, "dim"), Text(row.reached, "dim"))
+        grid.add_row(row.time, Text(row.share, "dim"), *figures, Text(f"{row.calls} {row.operator}".strip()))
     return grid
 
 
@@ -155,8 +156,16 @@ def _markdown(view: ExplainView) -> Iterator[str]:
     )
     yield f"**Longest operators:** {escape(view.device_time)}"
     yield table(
-        ("Time", "Share", "Bound by", "Calls", "Operator"),
-        (tuple(map(escape, (row.time, row.share, row.bound, row.calls, row.operator))) for row in view.operators),
+        ("Time", "Share", "Bound by", "Intensity", "Reaches", "Calls", "Operator"),
+        (
+            tuple(
+                map(
+                    escape,
+                    (row.time, row.share, row.bound, row.intensity, row.reached, row.calls, row.operator),
+                )
+            )
+            for row in view.operators
+        ),
     )
     yield "**Constants** that are not the step's own"
     yield table(
