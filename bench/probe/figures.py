@@ -17,11 +17,11 @@ def with_figures(device: Device, timings: Sequence[KernelTiming]) -> Device:
     bandwidth, launch = _bandwidth(probed), _launch(probed)
     old = device.rated or Rated()
     rated = Rated(
-        memory_bandwidth_bytes_per_second=_promised(device.memory_bandwidth_bytes_per_second)
+        memory_bandwidth_bytes_per_second=_promised(device, device.memory_bandwidth_bytes_per_second)
         or old.memory_bandwidth_bytes_per_second,
         peak_flops_per_second=old.peak_flops_per_second
-        | {dtype: figure for dtype, figure in device.peak_flops_per_second.items() if _promised(figure)},
-        launch_seconds=_promised(device.launch_seconds) or old.launch_seconds,
+        | {dtype: figure for dtype, figure in device.peak_flops_per_second.items() if _promised(device, figure)},
+        launch_seconds=_promised(device, device.launch_seconds) or old.launch_seconds,
     )
     changes = {
         "memory_bandwidth_bytes_per_second": bandwidth or device.memory_bandwidth_bytes_per_second,
@@ -37,8 +37,10 @@ def _types(timings: Sequence[KernelTiming]) -> list[DType]:
     return [timing.dtype for timing in timings if timing.kernel == "matmul"]
 
 
-def _promised(figure: Figure) -> Figure | None:
-    return figure if figure.basis != "measured" else None
+def _promised(device: Device, figure: Figure) -> Figure | None:
+    """The figure if it is promised. What is derived of a GPU follows from datasheets, of a CPU from measurements."""
+    good = ("datasheet",) if device.kind == "cpu" else ("datasheet", "derived")
+    return figure if figure.basis in good else None
 
 
 def _peak(device: Device, dtype: DType) -> Figure | None:
@@ -66,8 +68,11 @@ def _bandwidth(device: Device) -> Figure | None:
 
 
 def _launch(device: Device) -> Figure | None:
-    points = device.kernel_points("dispatch", "fp32")
-    return _measured(points[0].seconds, "additions of one element, one after the other") if points else None
+    if device.kind == "cpu":
+        points = device.kernel_points("dispatch", "fp32")
+        return _measured(points[0].seconds, "additions of one element, one after the other") if points else None
+    points = device.kernel_points("eager_block", "fp32")
+    return _measured(points[0].seconds, "operators of a small transformer block, views too") if points else None
 
 
 def rounded(value: float) -> float:

@@ -11,8 +11,9 @@ from sslbench.bench.errors import MeasureError
 from sslbench.bench.measure.clocks import clock_of
 from sslbench.bench.measure.devices import device_of
 from sslbench.bench.measure.timing import warm_up_until_steady
+from sslbench.bench.probe.collective import time_all_reduce
 from sslbench.bench.probe.figures import with_figures
-from sslbench.bench.probe.run import Progress, run_suite
+from sslbench.bench.probe.run import Progress, Ran, run_suite
 from sslbench.bench.probe.suite import suite_of
 from sslbench.bench.probe.watch import Watch
 from sslbench.hardware_profiles.cpu import describe_cpu
@@ -22,7 +23,7 @@ from sslbench.hardware_profiles.processor import describe_processor, processor_n
 from sslbench.hardware_profiles.schema import Machine, Probe
 from sslbench.kernels.micro.matmul import linear
 
-SECONDS = {"cpu": 40.0, "cuda": 50.0}
+SECONDS = {"cpu": 36.0, "cuda": 50.0}
 """For the kernels of a device."""
 QUICK = 0.25
 """Part of that which a quick probe takes."""
@@ -60,6 +61,8 @@ def probe(kind: str, *, quick: bool = False, progress: Progress | None = None) -
     ran = run_suite(suite_of(device), device, seconds=seconds, progress=progress)
     if not ran.timings:
         raise MeasureError(f"probe: no kernel ran on this device: {ran.left_out[0]}")
+    if kind == "cuda" and torch.cuda.device_count() > 1:
+        _add_all_reduce(ran, progress)
     made = Probe(
         device=name,
         torch=torch_version(),
@@ -75,6 +78,15 @@ def probe(kind: str, *, quick: bool = False, progress: Progress | None = None) -
         "notes": "",
     }
     return Probed(base.model_copy(update=changes), tuple(ran.left_out))
+
+
+def _add_all_reduce(ran: Ran, progress: Progress | None) -> None:
+    if progress is not None:
+        progress("all-reduce", 0, None)
+    try:
+        ran.timings.append(time_all_reduce("cuda", torch.cuda.device_count()))
+    except MeasureError as error:
+        ran.left_out.append(str(error))
 
 
 def _described(device: torch.device) -> tuple[Machine, str]:

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -11,29 +11,35 @@ import torch
 from sslbench.bench.blame import in_brief
 from sslbench.bench.measure.timing import without_collector
 from sslbench.bench.probe.figures import rounded
-from sslbench.bench.probe.timing import Timed, time_call
+from sslbench.bench.probe.timing import time_call
+from sslbench.bench.statistics import median_absolute_deviation
 from sslbench.hardware_profiles.schema import DType, KernelTiming, Point
-from sslbench.kernels.micro.micro import TORCH_TYPES, Micro, Shape
+from sslbench.kernels.micro.micro import TORCH_TYPES, Shape
 from sslbench.kernels.micro.registry import MICROS
 from sslbench.kernels.step import float32_math
 
 Suite = Mapping[tuple[str, DType], tuple[Shape, ...]]
 """Sizes by kernel and type."""
+_Key = tuple[str, DType, Shape]
 Progress = Callable[[str, int, int | None], None]
 """Told the kernel, the points that are done, and how many there are."""
+
+
+ROUNDS = 2
+"""How often the whole suite is run: what slows the machine for some seconds meets different kernels each time."""
 
 
 @dataclass(slots=True)
 class Ran:
     """What a suite came to."""
 
-    timings: list[KernelTiming] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    timings: list[KernelTiming]
+    left_out: list[str]
     """Kernels that could not run here, each with the reason."""
 
 
 def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: Progress | None = None) -> Ran:
-    """Time every kernel of the suite at every size.
+    """Time every kernel of the suite at every size, in `ROUNDS` rounds.
 
     Each point gets its share of the time that is left, so that what short ones leave goes to the others; a few blocks
     are timed whatever they take.
@@ -44,42 +50,50 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
         seconds: in all.
         progress: told how far it is.
     """
-    ran, until = Ran(), time.monotonic() + seconds
-    total, done = sum(map(len, suite.values())), 0
+    until = time.monotonic() + seconds
+    points = [(kernel, dtype, shape) for (kernel, dtype), shapes in suite.items() for shape in shapes]
+    samples: dict[_Key, list[float]] = {}
+    left_out: dict[_Key, str] = {}
+    total = ROUNDS * len(points)
     with without_collector():
-        for (kernel, dtype), shapes in suite.items():
-            found: list[tuple[Shape, Timed]] = []
-            for shape in shapes:
-                if progress is not None:
-                    progress(f"{kernel} {dtype}", done, total)
-                share = max(until - time.monotonic(), 0.0) / (total - done)
-                done += 1
-                try:
-                    found.append((shape, _time_point(MICROS[kernel], device, dtype, shape, share)))
-                except (RuntimeError, NotImplementedError) as error:  # no memory, or no such kernel for this type
-                    ran.left_out.append(f"{kernel} {dtype} {list(shape)}: {in_brief(error)}")
-                gc.collect()
-            if found:
-                ran.timings.append(_timing(MICROS[kernel], dtype, found))
-    return ran
+        for done, point in enumerate(points * ROUNDS):
+            if progress is not None:
+                progress(f"{point[0].replace('_', ' ')} {point[1]}", done, total)
+            if point in left_out:
+                continue
+            share = max(until - time.monotonic(), 0.0) / (total - done)
+            try:
+                samples.setdefault(point, []).extend(_time_point(*point, device=device, seconds=share))
+            except (RuntimeError, NotImplementedError) as error:  # no memory, or no such kernel for this type
+                left_out[point] = in_brief(error)
+            gc.collect()
+    timings = [_timing(kernel, dtype, shapes, samples) for (kernel, dtype), shapes in suite.items()]
+    reasons = [f"{kernel} {dtype} {list(shape)}: {why}" for (kernel, dtype, shape), why in left_out.items()]
+    return Ran([timing for timing in timings if timing.points], reasons)
 
 
-def _time_point(micro: Micro, device: torch.device, dtype: DType, shape: Shape, seconds: float) -> Timed:
+def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device, seconds: float) -> list[float]:
+    micro = MICROS[kernel]
     with torch.set_grad_enabled(micro.autograd), float32_math(dtype):
         call = micro.build(device, TORCH_TYPES[dtype], shape)
-        timed = time_call(call, device, seconds=seconds)
+        samples = time_call(call, device, seconds=seconds)
     if device.type == "cuda":
         del call
         torch.cuda.empty_cache()
-    return Timed(timed.seconds / micro.calls, timed.noise)
+    return [sample / micro.calls for sample in samples]
 
 
-def _timing(micro: Micro, dtype: DType, found: list[tuple[Shape, Timed]]) -> KernelTiming:
+def _timing(kernel: str, dtype: DType, shapes: tuple[Shape, ...], samples: Mapping[_Key, list[float]]) -> KernelTiming:
+    found = [(shape, samples[kernel, dtype, shape]) for shape in shapes if samples.get((kernel, dtype, shape))]
     return KernelTiming(
-        kernel=micro.kernel,
+        kernel=kernel,
         dtype=dtype,
-        shape_names=micro.shape_names,
-        points=tuple(Point(shape=shape, seconds=rounded(timed.seconds)) for shape, timed in found),
-        noise=round(median(timed.noise for _, timed in found), 4),
-        source=f"sslbench probe: median of repeated calls, torch {torch.__version__}",
+        shape_names=MICROS[kernel].shape_names,
+        points=tuple(Point(shape=shape, seconds=rounded(median(each))) for shape, each in found),
+        noise=round(median([_noise(each) for _, each in found] or [0.0]), 4),
+        source=f"sslbench probe: median of repeated calls in {ROUNDS} rounds, torch {torch.__version__}",
     )
+
+
+def _noise(samples: list[float]) -> float:
+    return (median_absolute_deviation(samples) or 0.0) / median(samples)

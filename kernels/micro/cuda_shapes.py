@@ -56,6 +56,8 @@ HALF_SHAPES: dict[str, tuple[Shape, ...]] = PRODUCTS | {
 """The same in bf16 and fp16."""
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "dispatch": ((),),
+    "eager_block": ((),),
+    "add": ((2**22,), (2**26,)),
     "copy": tuple((size * MIB,) for size in (1, 4, 16, 64, 256, 1024)),
     **dict.fromkeys(("host_to_device", "host_to_device_pinned", "device_to_host", "device_to_host_pinned"), _TRANSFER),
     **PRODUCTS,
