@@ -87,6 +87,28 @@ def _grouped_mm_flops(a: torch.Tensor, b: torch.Tensor, *args: Any, **kwargs: An
     return 2 * math.prod(a.shape if a.dim() == b.dim() else a.shape[-2:]) * int(b.shape[-1])
 
 
+def _rms_norm(
+    x: torch.Tensor, shape: list[int], weight: torch.Tensor | None = None, eps: float | None = None
+) -> Tensors:
+    """The result, and the reciprocal root mean squares that the backward pass needs: layer_norm_kernel.cu."""
+    accumulated = x.dtype if x.dtype == torch.float64 else torch.float32
+    statistics = [*x.shape[: x.dim() - len(shape)], *(1 for _ in shape)]
+    return torch.empty_like(x, memory_format=torch.contiguous_format), x.new_empty(statistics, dtype=accumulated)
+
+
+def _rms_norm_backward(
+    gradient: torch.Tensor, x: torch.Tensor, shape: list[int], rstd: torch.Tensor, *rest: Any
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    weight, wanted = rest
+    of_x = torch.empty_like(x, memory_format=torch.contiguous_format) if wanted[0] else None
+    return of_x, torch.empty_like(weight) if wanted[1] and weight is not None else None
+
+
+_CUDA_KERNELS: dict[str, Callable[..., Any]] = {
+    "_fused_rms_norm": _rms_norm,
+    "_fused_rms_norm_backward": _rms_norm_backward,
+}
+"""Operators that CUDA has a kernel of its own for, and other devices run as several."""
 _KERNELS: dict[str, Callable[..., Any]] = {
     "_unique2": _unique2,
     "unique_dim": _unique_dim,
@@ -106,6 +128,8 @@ def meta_kernels(target: str) -> Iterator[None]:
     grouped = torch.ops.aten._grouped_mm
     counted = flop_registry.get(grouped)
     try:
+        for name, kernel in _CUDA_KERNELS.items() if target == "cuda" else ():
+            library.m.impl(name, "Meta", kernel, False)  # Library.impl takes them for what other devices do
         for name, kernel in _KERNELS.items():
             if not torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "Meta"):
                 library.impl(name, kernel, "Meta")
