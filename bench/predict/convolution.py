@@ -12,6 +12,10 @@ FEW_CHANNELS = 4
 DEPTHWISE_INDEXING_TAPS = 8
 """What an output of a depthwise convolution costs beside its taps, in taps. Indices and bounds; an estimate, which the
 fit of the factors was made with."""
+DEPTHWISE_CUDNN_TAPS = 49
+"""Largest window for which cuDNN has fast depthwise kernels in NHWC: 7 x 7, as ConvNeXt's throughput shows."""
+DEPTHWISE_WITHOUT_CUDNN = 12.0
+"""How many times longer a larger one takes there. Read off ConvMixer's published throughput, of 9 x 9."""
 _CONVERSION_PASSES = {
     "convolution 1x1": 0.55,
     "convolution": 1.9,
@@ -35,6 +39,8 @@ _BACKWARD: dict[Family, Family] = {
     "grouped convolution": "grouped convolution backward",
     "first convolution": "first convolution backward",
 }
+_UNBIASED = 2
+"""Tensors that a convolution without bias takes."""
 _DEPTHWISE: tuple[tuple[Family, Family], ...] = (
     ("depthwise convolution NCHW", "depthwise convolution NCHW backward"),
     ("depthwise convolution NHWC", "depthwise convolution NHWC backward"),
@@ -52,28 +58,52 @@ def convolution_kernels(kind: OperatorKind, item_bytes: int) -> tuple[Kernel, ..
     x, weight = (shape for _, shape in kind.inputs[backward : backward + 2])
     groups = max(1, x[1] // weight[1]) if weight[1] else 1
     outputs = elements(kind.inputs[0][1]) if backward else kind.bytes_written // item_bytes
-    image_bytes = float(elements(x) + outputs) * item_bytes
     if groups > 1 and weight[1] == 1:
-        return _depthwise(kind, weight, outputs, image_bytes)
+        return _depthwise(kind, weight, outputs, item_bytes)
+    image_bytes = float(elements(x) + outputs) * item_bytes
     family = _family(x, weight, groups)
     products = _products(kind, x, weight, groups, outputs, backward=backward)
     if backward:
         family = _BACKWARD[family]
     moved = image_bytes + elements(weight) * item_bytes
-    kernels = tuple(Kernel(family, moved, product=product) for product in products)
+    kernels = tuple(Kernel(family, moved, product=product) for product in products) + _bias(kind, outputs, item_bytes)
     if kind.channels_last:
         return kernels
     passes = _CONVERSION_PASSES[family] * (FULL_PRECISION_CONVERSIONS if item_bytes > 2 else 1.0)
     return (*kernels, Kernel("layout conversion", passes * image_bytes))
 
 
-def _depthwise(kind: OperatorKind, weight: Shape, outputs: int, image_bytes: float) -> tuple[Kernel, ...]:
-    """One multiply-add a tap on the ordinary lanes; backward once for the image and once for the weight."""
-    taps = float(outputs * (elements(weight[2:]) + DEPTHWISE_INDEXING_TAPS))
-    forward, backward = _DEPTHWISE[kind.channels_last]
-    if "backward" in kind.name:
-        return (Kernel(backward, image_bytes, taps),) * 2
-    return (Kernel(forward, image_bytes, taps),)
+def _depthwise(kind: OperatorKind, weight: Shape, outputs: int, item_bytes: int) -> tuple[Kernel, ...]:
+    """One multiply-add a tap on the ordinary lanes; backward once for the image and once for the weight.
+
+    torch's own kernel, in NCHW, adds the bias itself.
+    """
+    backward = "backward" in kind.name
+    image_bytes = float(elements(kind.inputs[backward][1]) + outputs) * item_bytes
+    size = elements(weight[2:])
+    taps = float(outputs * (size + DEPTHWISE_INDEXING_TAPS))
+    if kind.channels_last and size > DEPTHWISE_CUDNN_TAPS:
+        taps *= DEPTHWISE_WITHOUT_CUDNN
+    forward_family, backward_family = _DEPTHWISE[kind.channels_last]
+    bias = _bias(kind, outputs, item_bytes) if backward or kind.channels_last else ()
+    if backward:
+        return (Kernel(backward_family, image_bytes, taps),) * 2 + bias
+    return (Kernel(forward_family, image_bytes, taps), *bias)
+
+
+def _bias(kind: OperatorKind, outputs: int, item_bytes: int) -> tuple[Kernel, ...]:
+    """No kernel of cuDNN takes the bias: torch adds it in a kernel of its own, and sums its gradient in another.
+
+    `at::_convolution` and `convolution_backward`, aten/src/ATen/native/Convolution.cpp.
+    """
+    if "backward" not in kind.name:
+        return (
+            (Kernel("broadcast", 2.0 * outputs * item_bytes, float(outputs)),) if len(kind.inputs) > _UNBIASED else ()
+        )
+    gradient, x, weight = (shape for _, shape in kind.inputs[:3])
+    rest = kind.bytes_written - elements(weight) * item_bytes
+    biased = rest % (elements(x) * item_bytes) == gradient[1] * item_bytes
+    return (Kernel("reduction", float(outputs) * item_bytes, float(outputs)),) if biased else ()
 
 
 def _family(x: Shape, weight: Shape, groups: int) -> Family:

@@ -6,7 +6,10 @@ from math import ceil
 
 from sslbench.bench.predict.kernel import Product
 
-_TILES = ((256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64), (128, 32), (64, 32))
+_TILES = (
+    *((256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64)),
+    *((128, 32), (64, 32), (128, 16)),
+)
 """Rows and columns of the tiles that cuBLAS, cuDNN and CUTLASS have kernels for."""
 K_STEP = 32
 """Values that a tile takes of the inner dimension at a time. CUTLASS's usual tile for 2-byte types."""
