@@ -98,9 +98,8 @@ def _loads(trace: Trace, device: Device, energy: Energy) -> Iterator[Load]:
         dtype, peak, size = peak_dtype(kind, device, trace), peak_flops(kind, device, trace), item_bytes(kind)
         for kernel in operator_kernels(kind):
             arithmetic, traffic = gpu.arithmetic_seconds(kernel, peak, size), gpu.traffic_seconds(kernel, size)
-            yield Load(
-                count, arithmetic, traffic, _joules(kernel, dtype, device), TRAFFIC_JOULES_PER_BYTE * kernel.bytes
-            )
+            joules = _joules(kernel, dtype, energy), TRAFFIC_JOULES_PER_BYTE * kernel.bytes
+            yield Load(count, arithmetic, traffic, *joules)
 
 
 def _joules(kernel: Kernel, dtype: DType, energy: Energy) -> float:

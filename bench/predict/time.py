@@ -107,11 +107,8 @@ def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) 
     if not waits:
         return larger(sum(seconds[kind] for kind in kinds), len(kinds) * launch_seconds)
     ends = [*(place + 1 for place in waits), waits[0] + 1 + len(kinds)]  # a step's end runs on into the next one
-    around_the_step = [*kinds, *kinds]
-    return sum(
-        _until_idle([seconds[kind] for kind in around_the_step[start:end]], launch_seconds)
-        for start, end in pairwise(ends)
-    )
+    times = [seconds[kind] for kind in (*kinds, *kinds)]
+    return sum(_until_idle(times[start:end], launch_seconds) for start, end in pairwise(ends))
 
 
 def _until_idle(seconds: list[float], launch_seconds: float) -> float:
