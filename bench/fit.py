@@ -1,15 +1,19 @@
 """Recipe and machines to predictions: a trace from the cache or made now, then memory, time, verdict, largest batch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.predict.batch import max_batch_size
+from sslbench.bench.predict.bill import bill_of
+from sslbench.bench.predict.communication import fabric_of
 from sslbench.bench.predict.explain import explain
-from sslbench.bench.predict.prediction import predict
-from sslbench.bench.quantities import Backend
+from sslbench.bench.predict.prediction import Prediction, predict, predict_alone
+from sslbench.bench.predict.sharding import on_one_of
+from sslbench.bench.quantities import Backend, Strategy
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
 from sslbench.bench.trace.cache import TraceCache
@@ -20,7 +24,17 @@ if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
     from sslbench.bench.predict.elsewhere import Elsewhere
 
 BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
-_NO_COUNTER = "predicted from no power model yet: measure with `sslbench profile`"
+_NO_POWER = "no power model for this kind of device, or no power limit in its profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a recipe is run on a machine, beside what the recipe says."""
+
+    strategy: Strategy = "ddp"
+    """How several devices share a training step."""
+    electricity_usd_per_kwh: float | None = None
+    """None: energy is not charged."""
 
 
 def fit(
@@ -31,25 +45,26 @@ def fit(
     command: list[str],
     explained: bool = False,
     measured: "Elsewhere | None" = None,
+    run: Run | None = None,
 ) -> list[Record]:
     """Predict a recipe on each machine.
 
     Args:
         recipe: what is run; a factory's own batch size is taken where the recipe has none.
-        machines: where; several devices are predicted as one of them.
+        machines: where; each of several devices with the recipe's batch.
         cache: where traces are kept between calls.
         command: the sslbench arguments that ask this, for the records.
         explained: whether the records say what they rest on.
         measured: what was measured elsewhere, to sharpen the times by.
+        run: how it is run; None: as `Run` has it.
 
     Raises:
         SSLBenchError: the step cannot be built or traced.
     """
     recipe = with_defaults(recipe)
     source = TraceSource(recipe, cache)
-    return [
-        predict_on(recipe, machine, source, command, explained=explained, measured=measured) for machine in machines
-    ]
+    options: Any = {"explained": explained, "measured": measured, "run": run}
+    return [predict_on(recipe, machine, source, command, **options) for machine in machines]
 
 
 class TraceSource:
@@ -115,14 +130,50 @@ def predict_on(
     *,
     explained: bool = False,
     measured: "Elsewhere | None" = None,
+    run: Run | None = None,
 ) -> Record:
     """The prediction for one machine, from the recipe's traces; arguments and errors as of `fit`."""
+    run = run or Run()
     trace = source.trace(machine.device, recipe.batch_size)
-    prediction = predict(trace, machine, expandable=recipe.expandable_segments)
-    largest, unknown = _largest_batch(recipe, machine, source)
-    time, sharpening, doubts = prediction.time, None, list[str]()
+    alone, sharpening, doubts = predict_alone(trace, machine), None, list[str]()
     if measured is not None:
-        time, sharpening, doubts = measured.sharpened(recipe, trace, machine, prediction.time)
+        alone, sharpening, doubts = measured.sharpened(recipe, trace, machine, alone)
+    prediction = predict(trace, machine, expandable=recipe.expandable_segments, strategy=run.strategy, alone=alone)
+    largest, unknown = _largest_batch(recipe, machine, source, run.strategy)
+    return record_of(
+        recipe,
+        machine,
+        prediction,
+        command,
+        run,
+        max_batch_size=largest,
+        explain=explain(trace, machine) if explained else None,
+        sharpening=sharpening,
+        unknown=unknown,
+        warnings=[*_warnings(recipe, machine), *doubts],
+    )
+
+
+def record_of(
+    recipe: Recipe,
+    machine: Machine,
+    prediction: Prediction,
+    command: list[str],
+    run: Run,
+    *,
+    unknown: dict[str, str],
+    **fields: Any,
+) -> Record:
+    """A prediction as a record, with the bill of the recipe's budget; `fields` are the record's other ones."""
+    bill, missing = bill_of(
+        recipe,
+        prediction.plan.devices if prediction.plan else 1,
+        prediction.time,
+        prediction.energy,
+        machine.price,
+        electricity_usd_per_kwh=run.electricity_usd_per_kwh,
+    )
+    no_power = {} if prediction.energy.joules_per_step is not None else {"energy.joules_per_step": _NO_POWER}
     return Record(
         kind="prediction",
         created=datetime.now(UTC),
@@ -132,25 +183,28 @@ def predict_on(
         environment=describe_environment(),
         command=command,
         memory=prediction.memory,
-        time=time,
+        time=prediction.time,
+        energy=prediction.energy,
         work=prediction.work,
         verdict=prediction.verdict,
         probability_fits=prediction.probability_fits,
-        max_batch_size=largest,
-        explain=explain(trace, machine) if explained else None,
-        sharpening=sharpening,
-        unknown={"energy.joules_per_step": _NO_COUNTER, **unknown},
-        warnings=[*_warnings(recipe, machine), *doubts],
+        plan=prediction.plan,
+        bill=bill,
+        unknown={**no_power, **missing, **unknown},
+        **fields,
     )
 
 
-def _largest_batch(recipe: Recipe, machine: Machine, source: TraceSource) -> tuple[int | None, dict[str, str]]:
+def _largest_batch(
+    recipe: Recipe, machine: Machine, source: TraceSource, strategy: Strategy
+) -> tuple[int | None, dict[str, str]]:
     if recipe.batch_size is None:
         reason = "the factory takes no batch_size"
         return None, {"max_batch_size": reason, "time.samples_per_second": reason}
+    devices = machine.device_count if fabric_of(machine) is not None else 1
     try:
         largest = max_batch_size(
-            lambda batch: source.trace(machine.device, batch),
+            lambda batch: on_one_of(source.trace(machine.device, batch), strategy, devices),
             recipe.batch_size,
             machine,
             expandable=recipe.expandable_segments,
@@ -163,8 +217,8 @@ def _largest_batch(recipe: Recipe, machine: Machine, source: TraceSource) -> tup
 def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
     device = machine.device
     warnings = []
-    if machine.device_count > 1:
-        warnings.append(f"{machine.title}: one of its {machine.device_count} devices, each with the recipe's batch")
+    if machine.device_count > 1 and fabric_of(machine) is None:
+        warnings.append(_one_of(machine))
     if device.kind in ("rocm", "mps"):
         warnings.append(f"{machine.title}: kernels of {device.kind} are predicted as CUDA's, with a wider interval")
     if recipe.compile:
@@ -172,3 +226,12 @@ def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
     if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:
         warnings.append(f"{machine.title} has no fast {recipe.precision}: predicted at its fp32 rate")
     return warnings
+
+
+def _one_of(machine: Machine) -> str:
+    """Why a machine with several devices is predicted as one of them."""
+    if machine.links is None:
+        reason = "what connects them is not known: say --link, such as 32GB/s"
+    else:
+        reason = f"more than {machine.links.devices} are several machines: say --network, such as 200GB/s of each"
+    return f"{machine.title}: one of its {machine.device_count} devices, without communication: {reason}"

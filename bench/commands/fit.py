@@ -7,6 +7,7 @@ import click
 
 from sslbench.bench.commands.options import arguments_of, changes_from, memory_size, output_options, recipe_options
 from sslbench.bench.commands.output import emit
+from sslbench.bench.commands.run_options import links_and_price, run_of, run_options, with_budget
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.fit import fit
 from sslbench.bench.machines import find_machine
@@ -55,6 +56,7 @@ _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
     help="File of `profile`: this model, measured elsewhere, sharpens the time; repeatable.",
 )
 @click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
+@run_options
 @output_options
 def command(
     *,
@@ -75,8 +77,9 @@ def command(
 
     Exit code: 0 it fits, 1 it does not fit, 3 it is tight (or spills); with several machines the worst of them.
     """
-    recipe = resolve_recipe(params["recipe"], changes_from(params))
-    found = [find_machine(name, memory_bytes=gpu_memory, cuda=cuda, display=display) for name in machines]
+    recipe = with_budget(resolve_recipe(params["recipe"], changes_from(params)), params)
+    changes = {"memory_bytes": gpu_memory, "cuda": cuda, "display": display, **links_and_price(params)}
+    found = [find_machine(name, **changes) for name in machines]
     arguments = arguments_of(click.get_current_context())
     if backend == "onnx-cpu" and measured:
         raise RecipeError("--measured sharpens steps of PyTorch: leave it or --backend onnx-cpu away")
@@ -87,7 +90,15 @@ def command(
     else:
         cache = TraceCache(None if no_cache else cache_folder())
         known = _elsewhere(measured, recipe, cache) if measured else None
-        records = fit(recipe, found, cache=cache, command=arguments, explained=params["explained"], measured=known)
+        records = fit(
+            recipe,
+            found,
+            cache=cache,
+            command=arguments,
+            explained=params["explained"],
+            measured=known,
+            run=run_of(params),
+        )
     emit(records, format_=format_, output=output)
     click.get_current_context().exit(exit_code(records))
 

@@ -55,34 +55,47 @@ class Fabric:
     bus_bytes_per_second: float
     """What a large collective reaches, per device and direction."""
 
-    def all_reduce_seconds(self, size_bytes: float) -> float:
+    def all_reduce(self, size_bytes: float) -> "Collective":
         """Sum of a tensor of every device, given to all (https://arxiv.org/abs/1706.02677, section 4.1)."""
-        return self._fastest(size_bytes, rounds=2, trees=True)
+        return self._fastest(size_bytes, rounds=2)
 
-    def all_gather_seconds(self, size_bytes: float) -> float:
+    def all_gather(self, size_bytes: float) -> "Collective":
         """A tensor of `size_bytes`, of which every device has a share, given to all."""
-        return self._fastest(size_bytes, rounds=1, trees=False)
+        return self._fastest(size_bytes, rounds=1)
 
-    def reduce_scatter_seconds(self, size_bytes: float) -> float:
+    def reduce_scatter(self, size_bytes: float) -> "Collective":
         """Sum of a tensor of every device, of which each gets its share: an all-gather backwards."""
-        return self._fastest(size_bytes, rounds=1, trees=False)
+        return self._fastest(size_bytes, rounds=1)
 
-    def _fastest(self, size_bytes: float, *, rounds: int, trees: bool) -> float:
+    def _fastest(self, size_bytes: float, *, rounds: int) -> "Collective":
         if self.devices == 1 or not size_bytes:
-            return 0.0
-        usable = [way for way in _PROTOCOLS if (trees or not way.tree) and (self.nvlink or not way.nvlink_only)]
-        return min(self._seconds(way, size_bytes, rounds) for way in usable)
+            return Collective(0.0, 0.0)
+        # Only an all-reduce may go over a tree.
+        usable = [way for way in _PROTOCOLS if way.tree <= (rounds == 2) and way.nvlink_only <= self.nvlink]
+        return min((self._by(way, size_bytes, rounds) for way in usable), key=lambda found: found.seconds)
 
-    def _seconds(self, way: _Protocol, size_bytes: float, rounds: int) -> float:
+    def _by(self, way: _Protocol, size_bytes: float, rounds: int) -> "Collective":
         within = way.nvlink if self.nvlink else way.pcie
-        rate = self.bus_bytes_per_second * way.share
+        sent = size_bytes / (self.bus_bytes_per_second * way.share)
         if way.tree:
             between = (self.machines - 1).bit_length()
-            hops = (self.devices // self.machines - 1) * within + between * way.network
-            return way.base + 2 * hops + 2 * size_bytes / rate
-        between = self.machines - 1
-        hops = (self.devices - 1 - between) * within + between * way.network
-        return way.base + rounds * hops + rounds * (self.devices - 1) / self.devices * size_bytes / rate
+            hops, passed = 2 * (self.devices // self.machines - 1), 2.0
+            latency = way.base + hops * within + 2 * between * way.network
+        else:
+            between = self.machines - 1
+            hops, passed = self.devices - 1 - between, rounds * (self.devices - 1) / self.devices
+            latency = way.base + rounds * (hops * within + between * way.network)
+        return Collective(latency, latency + passed * sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Collective:
+    """Time of one collective."""
+
+    latency: float
+    """Seconds until the first byte has been everywhere."""
+    seconds: float
+    """Until all have: the latency included."""
 
 
 def fabric_of(machine: Machine) -> Fabric | None:

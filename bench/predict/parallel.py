@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import NormalDist
 
-from sslbench.bench.predict.communication import Fabric
+from sslbench.bench.predict.communication import Collective, Fabric
 from sslbench.bench.predict.sharding import Block, blocks_of
 from sslbench.bench.predict.time import predict_time
-from sslbench.bench.quantities import Strategy
+from sslbench.bench.quantities import Interval, Strategy
 from sslbench.bench.trace.events import BACKWARD, FORWARD, OPTIMIZER, Trace
 from sslbench.hardware_profiles.schema import Machine
 
@@ -69,15 +69,23 @@ def parallel_time(
         reduced: the same of gradients.
         reshard: fsdp: whether parameters are given up after the forward pass (ZeRO-3) or kept (ZeRO-2).
     """
-    single = single_seconds or predict_time(trace, machine).step_seconds
-    if fabric.devices == 1 or not _backwards(trace):
-        return ParallelTime(single * _slowest(fabric.devices), single, 0.0, 0.0, 0)
-    phases = _phase_seconds(trace, machine, single)
-    bandwidth = machine.device.memory_bandwidth_bytes_per_second.value
+    alone = _alone(trace, machine, single_seconds)
+    if fabric.devices == 1 or not alone.passes:
+        return ParallelTime(alone.seconds, alone.seconds, 0.0, 0.0, 0)
     if strategy == "ddp":
-        return _ddp(trace, fabric, phases, single, bandwidth, reduced, overlaps=overlaps)
+        return _ddp(gradient_buckets(trace, reduced), fabric, alone, overlaps=overlaps)
     blocks = [block.scaled(gathered, reduced) for block in blocks_of(trace)]
-    return _fsdp(blocks, len(_backwards(trace)), fabric, phases, single, bandwidth, reshard=reshard)
+    return _fsdp(blocks, fabric, alone, reshard=reshard)
+
+
+def parallel_interval(time: ParallelTime, single_interval: Interval) -> Interval:
+    """90 % interval of the step: that of one device, and links from twice as fast to none of it hidden.
+
+    Links of one kind differ by that much between hosts, and older software hides nothing (docs/accuracy.md).
+    """
+    rest = time.step_seconds - time.exposed_seconds
+    low, high = (edge / time.single_seconds * rest for edge in single_interval)
+    return low + time.exposed_seconds / 2, high + max(1.5 * time.exposed_seconds, time.communication_seconds)
 
 
 def _slowest(devices: int) -> float:
@@ -87,16 +95,35 @@ def _slowest(devices: int) -> float:
     return 1.0 + WAITING_SIGMA * NormalDist().inv_cdf((devices - 0.375) / (devices + 0.25))
 
 
-def _phase_seconds(trace: Trace, machine: Machine, total: float) -> dict[int, float]:
-    """Seconds of each phase; they add up to the step's."""
-    alone = {
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """A training step on one device, in seconds."""
+
+    seconds: float
+    passes: int
+    """Forward and backward passes before the update; of them only the last averages gradients."""
+    forward: float
+    """Of one pass."""
+    backward: float
+    """Of one pass."""
+    optimizer: float
+    bandwidth: float
+    """Of the device's memory, bytes a second."""
+
+
+def _alone(trace: Trace, machine: Machine, seconds: float | None) -> _Alone:
+    phases = {
         phase: predict_time(
             replace(trace, calls=tuple(call for call in trace.calls if call.phase == phase)), machine
         ).step_seconds
         for phase in (FORWARD, BACKWARD, OPTIMIZER)
     }
-    whole = sum(alone.values()) or 1.0
-    return {phase: seconds / whole * total for phase, seconds in alone.items()}
+    total = seconds or predict_time(trace, machine).step_seconds
+    scale = total / (sum(phases.values()) or 1.0)  # the phases add up to the step
+    passes = len(_backwards(trace))
+    forward, backward = (phases[phase] * scale / max(1, passes) for phase in (FORWARD, BACKWARD))
+    bandwidth = machine.device.memory_bandwidth_bytes_per_second.value
+    return _Alone(total, passes, forward, backward, phases[OPTIMIZER] * scale, bandwidth)
 
 
 def _backwards(trace: Trace) -> list[tuple[int, int]]:
@@ -105,75 +132,68 @@ def _backwards(trace: Trace) -> list[tuple[int, int]]:
     return [(start, end) for (start, phase), (end, _) in pairwise(marks) if phase == BACKWARD and end > start]
 
 
-def gradient_buckets(trace: Trace) -> list[tuple[float, int]]:
+def gradient_buckets(trace: Trace, reduced: float = 1.0) -> list[tuple[float, float]]:
     """DDP's buckets in order: when each is full, as a share of a backward pass, and its bytes.
 
-    A gradient is ready when its storage is born; the distance of births stands for time.
+    A gradient is ready when its storage is born; the distance of births stands for time. The last one ends the pass.
     """
     start, end = _backwards(trace)[0]
-    buckets: list[tuple[float, int]] = []
-    limit, size = FIRST_BUCKET_BYTES, 0
+    buckets: list[tuple[float, float]] = []
+    limit, size = FIRST_BUCKET_BYTES, 0.0
     for index in range(start, end):
         event = trace.events[index]
         if event >= 0 and trace.storages[event].category == "gradient":
-            size += trace.storages[event].size
+            size += trace.storages[event].size * reduced
             if size >= limit:
                 buckets.append(((index + 1 - start) / (end - start), size))
-                limit, size = BUCKET_BYTES, 0
-    return [*buckets, (1.0, size)] if size else buckets
+                limit, size = BUCKET_BYTES, 0.0
+    if size:
+        buckets.append((1.0, size))
+    return [*buckets[:-1], (1.0, buckets[-1][1])] if buckets else []
 
 
-def _ddp(
-    trace: Trace,
-    fabric: Fabric,
-    phases: dict[int, float],
-    single: float,
-    bandwidth: float,
-    reduced: float,
-    *,
-    overlaps: bool,
-) -> ParallelTime:
-    backward = phases[BACKWARD] / len(_backwards(trace))  # of accumulated passes only the last one averages
-    buckets = gradient_buckets(trace)
+def _ddp(buckets: list[tuple[float, float]], fabric: Fabric, alone: _Alone, *, overlaps: bool) -> ParallelTime:
     end = total = 0.0
     for ready, size in buckets:
-        seconds = fabric.all_reduce_seconds(size * reduced)
-        end = max(end, (ready if overlaps else 1.0) * backward) + seconds
+        seconds = fabric.all_reduce(size).seconds
+        end = max(end, (ready if overlaps else 1.0) * alone.backward) + seconds
         total += seconds
-    exposed = max(0.0, end - backward)
-    size = sum(size for _, size in buckets)
-    copies = 4 * size / bandwidth  # into the buckets and back, each byte read and written
-    step = (single + copies) * _slowest(fabric.devices) + exposed
-    return ParallelTime(step, single, total, exposed, int(size * reduced))
+    exposed = max(0.0, end - alone.backward)
+    moved = sum(size for _, size in buckets)
+    copies = 4 * moved / alone.bandwidth  # into the buckets and back, each byte read and written
+    step = (alone.seconds + copies) * _slowest(fabric.devices) + exposed
+    return ParallelTime(step, alone.seconds, total, exposed, int(moved))
 
 
-def _fsdp(
-    blocks: list[Block],
-    passes: int,
-    fabric: Fabric,
-    phases: dict[int, float],
-    single: float,
-    bandwidth: float,
-    *,
-    reshard: bool,
-) -> ParallelTime:
-    root, *rest = blocks
-    gathers = [fabric.all_gather_seconds(block.parameter_bytes) for block in rest]
-    scatters = [fabric.reduce_scatter_seconds(block.gradient_bytes) for block in rest]
-    count, size = len(rest), sum(block.parameter_bytes for block in blocks)
-    gathered = fabric.all_gather_seconds(root.parameter_bytes)
-    scattered = fabric.reduce_scatter_seconds(root.gradient_bytes)
-    forward, backward = (phases[phase] / passes / max(1, count) for phase in (FORWARD, BACKWARD))
-    # The first gather has nothing to hide behind; the last scatter neither. The root keeps its parameters.
-    exposed = passes * (gathered + sum(gathers[:1]) + sum(max(0.0, each - forward) for each in gathers[1:]))
-    again = gathers if reshard else [0.0] * count
-    for number in range(passes):
-        last = number == passes - 1
-        behind = [gather + (scatter if last else 0.0) for gather, scatter in zip(again, scatters, strict=True)]
-        exposed += sum(max(0.0, each - backward) for each in behind)
-    exposed += scattered + sum(scatters[:1])
-    often = passes * (2 if reshard else 1)
-    total = passes * gathered + scattered + often * sum(gathers) + sum(scatters)
-    moved = size * (often + 1)
-    compute = single - phases[OPTIMIZER] * (1 - 1 / fabric.devices) + 2 * moved / bandwidth
-    return ParallelTime(compute * _slowest(fabric.devices) + exposed, single, total, exposed, moved)
+def _fsdp(blocks: list[Block], fabric: Fabric, alone: _Alone, *, reshard: bool) -> ParallelTime:
+    root, *repeated = blocks
+    gathers = [fabric.all_gather(block.parameter_bytes) for block in repeated]
+    scatters = [fabric.reduce_scatter(block.gradient_bytes) for block in repeated]
+    root_gather = fabric.all_gather(root.parameter_bytes).seconds
+    root_scatter = fabric.reduce_scatter(root.gradient_bytes).seconds
+    forward, backward = (seconds / max(1, len(repeated)) for seconds in (alone.forward, alone.backward))
+    again = gathers if reshard else []
+    # A block's gather hides behind the block before, the root's and the first block's behind nothing.
+    exposed = alone.passes * (root_gather + _seconds(gathers[:1]) + _shown(gathers[1:], forward))
+    exposed += alone.passes * _shown(again, backward)
+    # In the last pass gradients are scattered, too: the first block's and the root's behind nothing.
+    left = backward - _seconds(again) / max(1, len(repeated))
+    exposed += _seconds(scatters[:1]) + _shown(scatters[1:], max(0.0, left)) + root_scatter
+    total = alone.passes * (root_gather + _seconds(gathers) + _seconds(again)) + _seconds(scatters) + root_scatter
+    often = alone.passes * (2 if reshard else 1)
+    moved = often * sum(block.parameter_bytes for block in blocks) + sum(block.gradient_bytes for block in blocks)
+    copies = 2 * moved / alone.bandwidth  # out of and into the collectives' buffers
+    compute = alone.seconds - alone.optimizer * (1 - 1 / fabric.devices) + copies
+    return ParallelTime(compute * _slowest(fabric.devices) + exposed, alone.seconds, total, exposed, moved)
+
+
+def _shown(collectives: list[Collective], hidden: float) -> float:
+    """What of some collectives delays the step where so many seconds of each could be hidden: its latency at least.
+
+    llm-foundry's MPT models on 128 to 512 H100 slow down by nearly what their collectives' latency grows by.
+    """
+    return sum(max(found.latency, found.seconds - hidden) for found in collectives)
+
+
+def _seconds(collectives: list[Collective]) -> float:
+    return sum(found.seconds for found in collectives)
