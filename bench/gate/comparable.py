@@ -45,7 +45,7 @@ def _machine(base: Record, new: Record) -> list[tuple[Kind, str]]:
     for what, then, now in (
         ("processor", base.environment.processor, new.environment.processor),
         ("cores", base.environment.logical_cores, new.environment.logical_cores),
-        ("device", base.machine.device.name, new.machine.device.name),
+        ("machine", base.machine.title, new.machine.title),
         ("threads", base.environment.threads, new.environment.threads),
     ):
         if then != now:

@@ -39,7 +39,7 @@ def judged_ratio(ratio: Ratio, limit: float, better: Better = "lower") -> tuple[
             "inconclusive",
             f"noise could hide a change of {_percent(2 * limit)}: the interval reaches {_percent(most)}",
         )
-    return "inconclusive", f"worse by {_percent(worse)}, which may be chance: the interval begins at {_percent(least)}"
+    return "inconclusive", "worse, but by no more than chance may bring: a longer measurement would tell"
 
 
 def _percent(share: float) -> str:

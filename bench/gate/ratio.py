@@ -123,7 +123,7 @@ def _block_medians(values: Array) -> Array:
     """Medians of blocks so long that what lasts within one is over in the next."""
     values = np.asarray(values, dtype=np.float64)
     above = (values > np.median(values)).astype(np.float64)
-    length = max(block_length(above) if len(values) > 2 else 1, math.isqrt(len(values)) // 2, 1)
+    length = block_length(above) if len(values) > 2 else 1
     return np.array([np.median(part) for part in np.array_split(values, max(len(values) // length, 1))])
 
 
