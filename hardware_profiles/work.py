@@ -31,9 +31,13 @@ def kernel_bytes(kernel: str, dtype: DType, shape: Shape) -> float | None:
         return 2.0 * shape[0]
     if name.startswith(("host_to_device", "device_to_host")):
         return float(shape[0])
-    if name not in _WORK:
+    if name in _STREAMED:
+        elements = _STREAMED[name] * prod(shape)
+    elif name in _WORK:
+        elements = _WORK[name](shape)[1]
+    else:
         return None
-    return ITEM_BYTES[dtype] * _WORK[name](shape)[1] * (2.0 if backward else 1.0)
+    return ITEM_BYTES[dtype] * elements * (2.0 if backward else 1.0)
 
 
 def _family(kernel: str) -> tuple[str, bool]:
@@ -72,3 +76,11 @@ _WORK: dict[str, Callable[[Shape], tuple[float, int]]] = {
     "attention": _attention,
 }
 """FLOP of the forward pass, and elements of its operands and result."""
+_STREAMED: dict[str, float] = {
+    "add": 3.0,
+    **dict.fromkeys(("mul_inplace", "sqrt", "silu", "gelu", "bernoulli", "strided_copy"), 2.0),
+    **dict.fromkeys(("softmax", "log_softmax", "layer_norm", "batch_norm"), 2.0),
+    "max_pool": 1.75,
+    **dict.fromkeys(("norm", "sum_rows"), 1.0),
+}
+"""Elements that a streaming kernel moves, over those of its input."""

@@ -4,6 +4,8 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
+from math import ceil
 from statistics import median
 
 import torch
@@ -14,7 +16,8 @@ from sslbench.bench.probe.figures import rounded
 from sslbench.bench.probe.timing import time_call
 from sslbench.bench.statistics import median_absolute_deviation
 from sslbench.hardware_profiles.schema import DType, KernelTiming, Point
-from sslbench.kernels.micro.micro import TORCH_TYPES, Shape
+from sslbench.hardware_profiles.work import kernel_bytes
+from sslbench.kernels.micro.micro import TORCH_TYPES, Call, Shape
 from sslbench.kernels.micro.registry import MICROS
 from sslbench.kernels.step import float32_math
 
@@ -27,6 +30,10 @@ Progress = Callable[[str, int, int | None], None]
 
 ROUNDS = 2
 """How often the whole suite is run: what slows the machine for some seconds meets different kernels each time."""
+COLD_BYTES = 32 * 2**20
+"""What a processor's operands and results make together where they are cold: as much as a large last-level cache."""
+MOST_COPIES = 64
+"""Of one kernel's operands, however small they are."""
 
 
 @dataclass(slots=True)
@@ -75,12 +82,24 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
 def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device, seconds: float) -> list[float]:
     micro = MICROS[kernel]
     with torch.set_grad_enabled(micro.autograd), float32_math(dtype):
-        call = micro.build(device, TORCH_TYPES[dtype], shape)
+        copies = _copies(kernel, dtype, shape) if device.type == "cpu" and micro.cold else 1
+        call = _in_turn([micro.build(device, TORCH_TYPES[dtype], shape) for _ in range(copies)])
         samples = time_call(call, device, seconds=seconds)
     if device.type == "cuda":
         del call
         torch.cuda.empty_cache()
     return [sample / micro.calls for sample in samples]
+
+
+def _copies(kernel: str, dtype: DType, shape: Shape) -> int:
+    """How many operands make `COLD_BYTES` together."""
+    return min(MOST_COPIES, max(1, ceil(COLD_BYTES / (kernel_bytes(kernel, dtype, shape) or COLD_BYTES))))
+
+
+def _in_turn(calls: list[Call]) -> Call:
+    """One call that makes the next of several each time."""
+    turn = cycle(calls)
+    return calls[0] if len(calls) == 1 else lambda: next(turn)()
 
 
 def _timing(kernel: str, dtype: DType, shapes: tuple[Shape, ...], samples: Mapping[_Key, list[float]]) -> KernelTiming:

@@ -31,6 +31,6 @@ def _operands(
 
 
 MICROS = (
-    Micro(kernel="attention", shape_names=SHAPE_NAMES, build=attention),
-    Micro(kernel="attention_backward", shape_names=SHAPE_NAMES, build=backward, autograd=True),
+    Micro(kernel="attention", shape_names=SHAPE_NAMES, build=attention, cold=True),
+    Micro(kernel="attention_backward", shape_names=SHAPE_NAMES, build=backward, autograd=True, cold=True),
 )

@@ -41,7 +41,7 @@ def _operands(
 
 
 MICROS = tuple(
-    Micro(kernel=name + suffix, shape_names=SHAPE_NAMES, build=partial(build, layout=layout))
+    Micro(kernel=name + suffix, shape_names=SHAPE_NAMES, build=partial(build, layout=layout), cold=True)
     for suffix, layout in (("", torch.contiguous_format), ("_nhwc", torch.channels_last))
     for name, build in (("convolution", convolution), ("convolution_backward", backward))
 )

@@ -89,12 +89,12 @@ def strided_copy(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call
 
 def _map(kernel: str, operator: _Operator, operands: int = 1) -> Micro:
     build = partial(pointwise, operator=operator, operands=operands)
-    return Micro(kernel=kernel, shape_names=("elements",), build=build)
+    return Micro(kernel=kernel, shape_names=("elements",), build=build, cold=True)
 
 
 def _rows(kernel: str, operator: _Operator) -> Micro:
     build = partial(rows_backward if "backward" in kernel else rows, operator=operator)
-    return Micro(kernel=kernel, shape_names=("rows", "columns"), build=build)
+    return Micro(kernel=kernel, shape_names=("rows", "columns"), build=build, cold=True)
 
 
 _IMAGES, _ROWS = ("n", "c", "h", "w"), ("rows", "columns")
@@ -112,11 +112,11 @@ MICROS = (
     _rows("softmax_backward", aten._softmax_backward_data),
     _rows("log_softmax_backward", aten._log_softmax_backward_data),
     _rows("sum_rows", lambda x: x.sum(0)),
-    Micro(kernel="layer_norm", shape_names=_ROWS, build=layer_norm),
-    Micro(kernel="layer_norm_backward", shape_names=_ROWS, build=layer_norm_backward),
-    Micro(kernel="batch_norm", shape_names=_IMAGES, build=batch_norm),
-    Micro(kernel="batch_norm_backward", shape_names=_IMAGES, build=batch_norm_backward),
-    Micro(kernel="max_pool", shape_names=_IMAGES, build=max_pool),
-    Micro(kernel="max_pool_backward", shape_names=_IMAGES, build=max_pool_backward),
-    Micro(kernel="strided_copy", shape_names=("b", "t", "h", "d"), build=strided_copy),
+    Micro(kernel="layer_norm", shape_names=_ROWS, build=layer_norm, cold=True),
+    Micro(kernel="layer_norm_backward", shape_names=_ROWS, build=layer_norm_backward, cold=True),
+    Micro(kernel="batch_norm", shape_names=_IMAGES, build=batch_norm, cold=True),
+    Micro(kernel="batch_norm_backward", shape_names=_IMAGES, build=batch_norm_backward, cold=True),
+    Micro(kernel="max_pool", shape_names=_IMAGES, build=max_pool, cold=True),
+    Micro(kernel="max_pool_backward", shape_names=_IMAGES, build=max_pool_backward, cold=True),
+    Micro(kernel="strided_copy", shape_names=("b", "t", "h", "d"), build=strided_copy, cold=True),
 )

@@ -21,6 +21,6 @@ def batched(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call:
 
 
 MICROS = (
-    Micro(kernel="matmul", shape_names=("m", "n", "k"), build=linear),
-    Micro(kernel="batched_matmul", shape_names=("b", "m", "n", "k"), build=batched),
+    Micro(kernel="matmul", shape_names=("m", "n", "k"), build=linear, cold=True),
+    Micro(kernel="batched_matmul", shape_names=("b", "m", "n", "k"), build=batched, cold=True),
 )

@@ -28,6 +28,8 @@ class Micro:
     """Whether it is built and called with gradients recorded."""
     calls: int = 1
     """How often one call runs the kernel, one after the other."""
+    cold: bool = False
+    """Whether a processor is timed on operands that its caches have lost, as a step's operators find them."""
 
 
 def randn(device: torch.device, dtype: torch.dtype, *shape: int) -> torch.Tensor:
