@@ -38,7 +38,10 @@ class GPU:
     def instructions_per_second(self) -> float:
         """Instructions of single lanes that all multiprocessors start in a second."""
         lanes = 64 if self.device.compute_capability in _HALF_THE_LANES else 128
-        return self.device.peak_flops_per_second["fp32"].value / 2 * _STARTED / lanes
+        rated = self.device.rated.peak_flops_per_second if self.device.rated else {}
+        # The rated one tells the clock; what a product was measured to reach does not.
+        fp32 = rated.get("fp32", self.device.peak_flops_per_second["fp32"])
+        return fp32.value / 2 * _STARTED / lanes
 
     @cached_property
     def bandwidth(self) -> float:

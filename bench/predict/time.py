@@ -16,6 +16,7 @@ from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.peak import peak_flops
 from sslbench.bench.predict.power import sustained
+from sslbench.bench.predict.probed import as_rated, with_probe
 from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, Machine
 
@@ -77,7 +78,7 @@ class TimePrediction:
 
 def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     """Step time of a trace on a machine, all its operators one after the other."""
-    device = sustained(trace, machine.device)
+    device = _at_work(trace, machine.device)
     by_class: dict[str, float] = defaultdict(float)
     each: dict[int, float] = {}
     gpu = GPU(device)
@@ -98,6 +99,16 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     sigmas = _sigmas(device, by_class, launching)
     interval = around(total, sigmas.total)
     return TimePrediction(total, interval, device_seconds, dispatch_seconds, dict(by_class), sigmas)
+
+
+def _at_work(trace: Trace, device: Device) -> Device:
+    """The device as it is during a step: at the clock that its power holds, and as fast as a probe has found it."""
+    rated = as_rated(device)
+
+    def at_clock(each: Trace) -> Device:
+        return sustained(each, rated)
+
+    return with_probe(at_clock(trace), at_clock, operator_seconds)
 
 
 def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) -> float:
