@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Write a recipe's step as an ONNX model.",
     "compare": "Compare records or a snapshot: did it get worse, and where?",
     "ab": "Measure two git revisions of a step in turns, and compare them.",
+    "history": "Trends of measured records, and the commits at which they changed.",
     "report": "Render records as one self-contained HTML file.",
     "recipes": "List, search and show the recipes of the catalog.",
     "probe": "Measure this machine, so that predictions for it rest on its own figures.",

@@ -13,16 +13,23 @@ def git(folder: Path, *arguments: str) -> str:
     Raises:
         GitError: git is not installed, or ended with an error; the message is git's own last line.
     """
+    return git_bytes(folder, *arguments).decode(errors="replace").strip()
+
+
+def git_bytes(folder: Path, *arguments: str) -> bytes:
+    """The same as it is.
+
+    Raises:
+        GitError: as `git`.
+    """
     program = shutil.which("git")
     if program is None:
         raise GitError("git is not installed")
-    done = subprocess.run(
-        [program, "-C", str(folder), *arguments], capture_output=True, text=True, check=False, errors="replace"
-    )
+    done = subprocess.run([program, "-C", str(folder), *arguments], capture_output=True, check=False)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"git {arguments[0]} failed"]
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"git {arguments[0]} failed"]
         raise GitError(f"{folder}: {lines[-1]}")
-    return done.stdout.strip()
+    return done.stdout
 
 
 def commit_of(folder: Path) -> str | None:

@@ -34,7 +34,12 @@ SYMBOLS = {"pass": "✓", "regression": "✗", "improvement": "+", "inconclusive
 
 def metric_name(metric: MetricChange) -> str:
     """The metric as people call it."""
-    return _NAMES.get(metric.name, metric.name)
+    return metric_title(metric.name)
+
+
+def metric_title(path: str) -> str:
+    """What people call the quantity that has this dotted path in a record or a snapshot."""
+    return _NAMES.get(path, path)
 
 
 def amount(value: float | None, unit: Unit) -> str:
