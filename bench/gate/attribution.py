@@ -177,7 +177,7 @@ def _memory_words(pair: _Pair) -> str:
         return "is no longer alive at the peak"
     if not base.value:
         return "is now alive at the peak"
-    return _grown(base, new, "tensors", "bytes")
+    return _grown(base, new, "holds", "tensors")
 
 
 def _end(group: _Group) -> str:
@@ -194,11 +194,10 @@ def _work_words(pair: _Pair) -> str:
     base, new = pair
     if new is None:
         return "is gone"
-    return "is new" if base is None else _grown(base, new, "calls", "work")
+    return "is new" if base is None else _grown(base, new, "makes", "calls")
 
 
-def _grown(base: _Group, new: _Group, things: str, amount: str) -> str:
+def _grown(base: _Group, new: _Group, verb: str, things: str) -> str:
     if base.count != new.count:
-        return f"makes {new.count} {things}, before {base.count}"
-    factor = new.value / base.value if base.value else 0
-    return f"makes {factor:.3g} times the {amount}" if factor else f"makes {amount}, before none"
+        return f"{verb} {new.count} {things}, before {base.count}"
+    return f"is {new.value / base.value:.3g} times as large" if base.value else "is larger"

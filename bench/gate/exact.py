@@ -65,7 +65,7 @@ def compare_snapshots(
     different = [] if VERSIONS in allow else _differences(old.versions, versions)
     steps = [_step(step, found.get(_key(step)), different, _limits(limits or {})) for step in old.steps]
     added = found.keys() - {_key(step) for step in old.steps}
-    notes = tuple(f"{recipe} is not in {base}: it is not compared" for recipe, _ in sorted(added))
+    notes = tuple(f"{recipe} on {target} is not in {base}: it is not compared" for recipe, target in sorted(added))
     return Comparison(base=str(base), new=str(against), steps=tuple(steps), notes=notes)
 
 

@@ -93,7 +93,7 @@ class PeakMemory(Part):
     torch.cuda.memory_stats)."""
     peak_allocated_bytes: int
     """The same as CUDA's caching allocator counts it, with cuDNN's workspace; on a CPU the same number."""
-    peak_reserved_bytes: int | None
+    peak_reserved_bytes: int | None = None
     """Most bytes that the caching allocator held from the device; None on a CPU, which has none."""
     workspace_bytes: int
     """The workspace in it."""
