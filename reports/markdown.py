@@ -7,6 +7,7 @@ from sslbench.bench.record import Record
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.phases import PhaseSegment
 from sslbench.reports.report_view import Report, build_report
+from sslbench.reports.view import PredictionView
 from sslbench.reports.words import RecipeLabel
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~!$@&])")
@@ -50,6 +51,27 @@ def _predictions(report: Report) -> Iterator[str]:
     )
     for text in report.sharpened_by:
         yield f"Step times sharpened by what was measured: {escape(text)}."
+    yield from _runs([view for view in report.predictions if view.run.rows])
+
+
+def _runs(views: Sequence[PredictionView]) -> Iterator[str]:
+    """Devices, energy and whole runs, without columns that are empty."""
+    if not views:
+        return
+    columns = [
+        ("Recipe", [_recipe(view.recipe) for view in views]),
+        ("Machine", [escape(view.machine) for view in views]),
+        *_known("Devices", [escape(view.run.devices) for view in views]),
+        *_known(
+            "Energy of a step", [_with_basis(view.run.step_energy, view.run.step_energy_interval) for view in views]
+        ),
+        *_known("Whole run", [escape(view.run.budget) for view in views]),
+        *_known("Time", [_with_basis(view.run.time, view.run.time_interval) for view in views]),
+        *_known("Energy", [_with_basis(view.run.energy, view.run.energy_interval) for view in views]),
+        *_known("Cost", [escape(view.run.cost) for view in views]),
+    ]
+    yield "### Energy and the whole run"
+    yield table([name for name, _ in columns], zip(*(cells for _, cells in columns), strict=True))
 
 
 def _comparisons(report: Report) -> Iterator[str]:

@@ -62,7 +62,7 @@ def _full(view: PredictionView, console: Console) -> RenderableType:
         ("without it", view.unsharpened),
         ("throughput", f"{view.throughput}{moot}"),
         ("largest batch that fits", view.max_batch),
-        *view.run,
+        *view.run.rows,
         ("work", view.work),
     ]
     return Group(*parts, facts(rows), *warning_lines([view]))

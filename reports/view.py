@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslbench.bench.record import Record
-from sslbench.reports.bill import run_rows
+from sslbench.reports.bill import RunView, run_view
 from sslbench.reports.memory import MemoryBar, memory_bar
 from sslbench.reports.sharpening import sharpened_by, unsharpened
 from sslbench.reports.units import (
@@ -64,8 +64,7 @@ class PredictionView:
     throughput: str
     max_batch: str
     bar: MemoryBar | None
-    run: tuple[tuple[str, str], ...]
-    """Devices, energy, and what a whole run takes: names and values."""
+    run: RunView
     work: str
     warnings: tuple[str, ...]
     command: str
@@ -92,7 +91,7 @@ def prediction_view(record: Record) -> PredictionView:
         throughput=throughput(record, time.step_seconds),
         max_batch=NOT_KNOWN if record.max_batch_size is None else f"{record.max_batch_size:,}",
         bar=memory_bar(memory),
-        run=run_rows(record),
+        run=run_view(record),
         work=_work(record),
         warnings=warnings_of(record),
         command=command_text(record),
