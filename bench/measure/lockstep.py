@@ -49,6 +49,10 @@ class Leader:
         """See `Clock`."""
         return self._clock.samples_seconds()
 
+    def waited_seconds(self) -> list[float]:
+        """None are known: this rank waits for the others, with or without a processor."""
+        return []
+
     def end(self) -> None:
         """No further step follows."""
         _tell(_END, self._group)
