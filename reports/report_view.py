@@ -12,6 +12,7 @@ from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
+from sslbench.reports.roofline import Roofline, rooflines
 from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
 from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
@@ -47,6 +48,8 @@ class Report:
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
     comparisons: tuple[Comparison, ...]
+    rooflines: tuple[Roofline, ...]
+    """Of the predictions that are explained."""
     warnings: tuple[tuple[str, str], ...]
     """Warning, and the records that carry it."""
     unknown: tuple[tuple[str, str, str], ...]
@@ -89,6 +92,7 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
         groups=groups,
         sweeps=measurements,
         comparisons=tuple(_comparisons(predicted, measured)),
+        rooflines=tuple(rooflines(predicted)),
         warnings=warning_notes(records, labels),
         unknown=unknown_notes(records, labels),
         commands=command_notes([*chain.from_iterable(map(best_first, by_recipe(predicted))), *measured], labels),
