@@ -17,11 +17,24 @@ from sslbench.bench.predict.efficiency import (
     gpu_reach,
 )
 from sslbench.bench.predict.gemm import MatrixUnits, product_seconds
-from sslbench.bench.predict.kernel import Kernel
+from sslbench.bench.predict.kernel import Family, Kernel
 from sslbench.hardware_profiles.schema import Device
 
 ROUNDING = 3.0
 """Order of the norm that rounds off the larger of two times where both count. Chosen once; 2 and 4 fit as well."""
+_VALUE_BY_VALUE: frozenset[Family] = frozenset(
+    {
+        "batch normalisation",
+        "batch normalisation backward",
+        "group normalisation",
+        "group normalisation backward",
+        "layout conversion",
+        "pooling",
+        "strided copy",
+        "interpolation",
+    }
+)
+"""Families whose threads load one value at a time; others load 8 or 16 bytes, whatever the type."""
 _HALF_THE_LANES = ((6, 0), (7, 0), (7, 2), (7, 5), (8, 0))
 """Compute capabilities with 64 fp32 lanes a multiprocessor; others have 128. All start 128 instructions a clock."""
 _STARTED = 128
@@ -99,7 +112,7 @@ class GPU:
     def traffic_seconds(self, kernel: Kernel, item_bytes: int) -> float:
         """What memory and the L2 cache need."""
         passes = BANDWIDTH_PASSES * gpu_reach(kernel.family).passes
-        if self.wide_memory and item_bytes == 2:
+        if self.wide_memory and item_bytes == 2 and kernel.family in _VALUE_BY_VALUE:
             passes *= HALF_ON_WIDE_MEMORY
         kept = L2_KEPT * self.l2_bytes
         missed = kernel.bytes / (kernel.bytes + kept) if kernel.bytes else 0.0

@@ -38,19 +38,19 @@ class Energy(NamedTuple):
 
 
 _ENERGIES = {
-    "volta": Energy(2.8e-12, 14e-12),
-    "turing": Energy(2.8e-12, 14e-12),
+    "volta": Energy(2.8e-12, 18e-12),
+    "turing": Energy(2.8e-12, 18e-12),
     "ampere": Energy(3.3e-12, 8e-12),
     "ampere 8.0": Energy(0.85e-12, 8e-12),
-    "ada": Energy(1.5e-12, 5e-12),
-    "hopper": Energy(0.75e-12, 5e-12),
+    "ada": Energy(1.7e-12, 5e-12),
+    "hopper": Energy(0.9e-12, 5e-12),
     "blackwell": Energy(1.3e-12, 5e-12),
     "blackwell 10.0": Energy(0.5e-12, 5e-12),
 }
 """By architecture, where a chip of its own has others with its compute capability. By what published matrix products
 reach on boards that their power limits (tests/data/achieved_matmul.csv: V100, RTX A6000, A100 PCIe, H100, B200): an RTX
-A6000 of 300 W reaches 61 % of its fp16 peak and an RTX 3090 Ti of 450 W, at half the rate, all of it. That of Ada is
-between its neighbours in process."""
+A6000 of 300 W reaches 61 % of its fp16 peak and an RTX 3090 Ti of 450 W, at half the rate, all of it; a V100 89 % of
+its fp32 peak. Ada's is the most with which an RTX 4090 of 450 W still reaches all of its fp16 peak, as published."""
 _TF32_ENERGY = 1.4
 """Energy of a FLOP in TF32 over that in a 2-byte type: an RTX A6000 reaches 78 % of its TF32 peak and 61 % in fp16."""
 
