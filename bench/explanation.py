@@ -52,7 +52,7 @@ class OperatorTime(Part):
     bound: Bound
     """What most of its time goes to; `launch`: the host takes longer to launch it than the device to run it."""
     family: str = ""
-    """Family of its longest kernel; empty where none stands for it."""
+    """Family of its kernel with most arithmetic; empty where none stands for it."""
     dtype: DType | None = None
     """Type whose peak bounds its FLOP; None without FLOP."""
     flops: int = 0

@@ -2,15 +2,28 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sslbench.bench.explanation import Alive, Bound, Explanation, OperatorTime, Timeline
 from sslbench.bench.predict.constants import constants_used
+from sslbench.bench.predict.efficiency import L2_COST
+from sslbench.bench.predict.peak import peak_dtype
+from sslbench.bench.predict.power import sustained
 from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, kernel_bounds, operator_seconds, predict_time
 from sslbench.bench.predict.workspace import workspace_bytes
-from sslbench.bench.trace.events import BUILD, CATEGORIES, FORWARD, OPTIMIZER, PHASES, Trace, module_pattern
+from sslbench.bench.trace.events import (
+    BUILD,
+    CATEGORIES,
+    FORWARD,
+    OPTIMIZER,
+    PHASES,
+    OperatorKind,
+    Trace,
+    module_pattern,
+)
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, part_range, totals
-from sslbench.hardware_profiles.schema import Machine
+from sslbench.hardware_profiles.schema import Device, DType, Machine
 
 POINTS = 160
 """Moments of a timeline: two a column on a terminal."""
@@ -30,8 +43,13 @@ def explain(trace: Trace, machine: Machine) -> Explanation:
         device_seconds=seconds.device_seconds,
         launch_seconds=seconds.dispatch_seconds,
         operators=sorted([*operator_times(trace, machine), *_fresh(seconds)], key=lambda row: -row.seconds),
+        cache_bytes_per_second=_cache_bytes_per_second(machine.device),
         constants=constants_used(trace, machine),
     )
+
+
+def _cache_bytes_per_second(device: Device) -> float | None:
+    return None if device.kind == "cpu" else device.memory_bandwidth_bytes_per_second.value / L2_COST
 
 
 def _fresh(seconds: TimePrediction) -> list[OperatorTime]:
@@ -132,27 +150,52 @@ def at_peak(trace: Trace) -> list[Alive]:
 
 
 # ---------------------------------------------------------------------- time
+@dataclass(slots=True)
+class _Sums:
+    """Of the calls that make one row."""
+
+    calls: int = 0
+    flops: int = 0
+    bytes: int = 0
+    seconds: dict[Bound, float] = field(default_factory=lambda: defaultdict(float))
+
+
 def operator_times(trace: Trace, machine: Machine) -> list[OperatorTime]:
-    """Predicted device time of each operator of the second step, longest first."""
-    device = machine.device
-    calls = Counter(call.kind for call in trace.calls)
-    seconds: defaultdict[str, float] = defaultdict(float)
-    counts: Counter[str] = Counter()
-    bounds: dict[str, dict[Bound, float]] = defaultdict(lambda: defaultdict(float))
-    for index, count in calls.items():
+    """Predicted device time of the operators of the second step, longest first."""
+    device = sustained(trace, machine.device)
+    rows: dict[tuple[str, str, DType | None], _Sums] = defaultdict(_Sums)
+    for index, count in Counter(call.kind for call in trace.calls).items():
         kind = trace.kinds[index]
         if kind.is_view:
             continue
-        each = operator_seconds(kind, device, trace)
-        bounds_of = kernel_bounds(kind, device, trace)
-        lead = sum(arithmetic - traffic for _, arithmetic, traffic in bounds_of)
-        bound: Bound = "compute" if lead > 0 else "bandwidth"
-        seconds[kind.name] += count * each
-        counts[kind.name] += count
-        bounds[kind.name]["launch" if each < device.launch_seconds.value else bound] += count * each
-    return [
+        seconds, family, bound = _time_of(kind, device, trace)
+        row = rows[kind.name, family, peak_dtype(kind, device, trace) if kind.flops else None]
+        row.calls += count
+        row.flops += count * kind.flops
+        row.bytes += count * (kind.bytes_read + kind.bytes_written)
+        row.seconds[bound] += count * seconds
+    found = [
         OperatorTime(
-            operator=name, calls=counts[name], seconds=total, bound=max(bounds[name], key=bounds[name].__getitem__)
+            operator=name,
+            calls=row.calls,
+            seconds=sum(row.seconds.values()),
+            bound=max(row.seconds, key=row.seconds.__getitem__),
+            family=family,
+            dtype=dtype,
+            flops=row.flops,
+            bytes=row.bytes,
         )
-        for name, total in sorted(seconds.items(), key=lambda item: -item[1])
+        for (name, family, dtype), row in rows.items()
     ]
+    return sorted(found, key=lambda row: -row.seconds)
+
+
+def _time_of(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, str, Bound]:
+    """Seconds of one call, the family of its kernel with most arithmetic (or traffic), and what bounds it."""
+    kernels = kernel_bounds(kind, device, trace)
+    seconds = operator_seconds(kind, device, trace)
+    family = max(kernels, key=lambda kernel: (kernel[0] != "layout conversion", *kernel[1:]))[0]
+    if seconds < device.launch_seconds.value:
+        return seconds, family, "launch"
+    lead = sum(arithmetic - traffic for _, arithmetic, traffic in kernels)
+    return seconds, family, "compute" if lead > 0 else "bandwidth"
