@@ -18,6 +18,7 @@ from sslbench.bench.statistics import Array, Interval, block_length, median_inte
 CONFIDENCE = 0.95
 _PERMUTATIONS = 2000
 _SEED = 20261
+_FEWEST_BLOCKS = 16  # of fewer than 8 no arrangement is rarer than the 1 % that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _block_medians(values: Array) -> Array:
     """Medians of blocks so long that what lasts within one is over in the next."""
     values = np.asarray(values, dtype=np.float64)
     above = (values > np.median(values)).astype(np.float64)
-    length = block_length(above) if len(values) > 2 else 1
+    length = min(block_length(above), max(len(values) // _FEWEST_BLOCKS, 1)) if len(values) > 2 else 1
     return np.array([np.median(part) for part in np.array_split(values, max(len(values) // length, 1))])
 
 

@@ -12,7 +12,6 @@ a shorter budget.
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from sslbench.bench.comparison import Limit
 from sslbench.bench.gate.judge import judged_ratio
 from sslbench.bench.gate.ratio import ratio_of_turns
 from sslbench.bench.gate.timed import SLOWDOWN_IN_TURNS
+from sslbench.bench.git import git
 from sslbench.bench.measure.waited import undisturbed_seconds
 
 STEP = """
@@ -47,17 +47,17 @@ PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
 STRETCHES = 4
 
 
-def run_git(*arguments):
-    subprocess.run(["git", "-c", "user.name=study", "-c", "user.email=study@example.org", *arguments], check=True)
+def as_somebody(*arguments):
+    git(Path(), "-c", "user.name=study", "-c", "user.email=study@example.org", *arguments)
 
 
 def revisions(products):
     """Two commits in the working folder's new repository, that have so many products."""
-    run_git("init", "--quiet")
+    as_somebody("init", "--quiet")
     for number, count in enumerate(products):
         Path("step.py").write_text(f"# {number}\n" + STEP.format(products=count))
-        run_git("add", "step.py")
-        run_git("commit", "--quiet", "-m", f"{count} products")
+        as_somebody("add", "step.py")
+        as_somebody("commit", "--quiet", "-m", f"{count} products")
     return "HEAD~1", "HEAD"
 
 
