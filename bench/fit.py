@@ -10,6 +10,7 @@ from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.predict.batch import max_batch_size
 from sslbench.bench.predict.bill import bill_of
 from sslbench.bench.predict.communication import fabric_of
+from sslbench.bench.predict.compiled import compiled
 from sslbench.bench.predict.explain import explain
 from sslbench.bench.predict.prediction import Prediction, predict, predict_alone
 from sslbench.bench.predict.sharding import on_one_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
     from sslbench.bench.predict.elsewhere import Elsewhere
 
 BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
+_COMPILED = "torch.compile: memory is predicted as of the eager step; a compiled one often needs less"
+_COMPILED_ON_CPU = "torch.compile: predicted as eager; a compiled step needs less time, and often less memory"
 _NO_POWER = "no power model for this kind of device, or no power limit in its profile"
 
 
@@ -74,14 +77,25 @@ class TraceSource:
         self.recipe = recipe
         self._cache = cache
         self._made: dict[tuple[int | None, Target, tuple[int, int]], Trace] = {}
+        self._compiled: dict[tuple[Target, tuple[int, int]], Trace] = {}
 
     def trace(self, device: Device, batch_size: int | None) -> Trace:
-        """The recipe's trace at a batch size, as the device would run it."""
+        """The recipe's trace at a batch size, as the device would run it in eager mode."""
         target, capability = target_of(device)
         key = (batch_size, target, capability)
         if key not in self._made:
             self._made[key] = self._load(batch_size, target, capability)
         return self._made[key]
+
+    def run_trace(self, device: Device) -> Trace:
+        """The trace at the recipe's own batch size, with the kernels that torch.compile makes where it is compiled."""
+        trace = self.trace(device, self.recipe.batch_size)
+        if not self.recipe.compile or trace.target == "cpu":
+            return trace
+        key = target_of(device)
+        if key not in self._compiled:
+            self._compiled[key] = compiled(trace)
+        return self._compiled[key]
 
     def _load(self, batch_size: int | None, target: Target, capability: tuple[int, int]) -> Trace:
         recipe = self.recipe.model_copy(update={"batch_size": batch_size})
@@ -134,7 +148,7 @@ def predict_on(
 ) -> Record:
     """The prediction for one machine, from the recipe's traces; arguments and errors as of `fit`."""
     run = run or Run()
-    trace = source.trace(machine.device, recipe.batch_size)
+    trace = source.run_trace(machine.device)
     alone, sharpening, doubts = predict_alone(trace, machine), None, list[str]()
     if measured is not None:
         alone, sharpening, doubts = measured.sharpened(recipe, trace, machine, alone)
@@ -222,7 +236,7 @@ def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
     if device.kind in ("rocm", "mps"):
         warnings.append(f"{machine.title}: kernels of {device.kind} are predicted as CUDA's, with a wider interval")
     if recipe.compile:
-        warnings.append("torch.compile: predicted as eager; a compiled step needs less time, and often less memory")
+        warnings.append(_COMPILED_ON_CPU if device.kind == "cpu" else _COMPILED)
     if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:
         warnings.append(f"{machine.title} has no fast {recipe.precision}: predicted at its fp32 rate")
     return warnings

@@ -14,17 +14,17 @@ DEPTHWISE_INDEXING_TAPS = 8
 fit of the factors was made with."""
 DEPTHWISE_CUDNN_TAPS = 49
 """Largest window for which cuDNN has fast depthwise kernels in NHWC: 7 x 7, as ConvNeXt's throughput shows."""
-DEPTHWISE_WITHOUT_CUDNN = 12.0
+DEPTHWISE_WITHOUT_CUDNN = 35.0
 """How many times longer a larger one takes there. Read off ConvMixer's published throughput, of 9 x 9."""
 _CONVERSION_PASSES = {
-    "convolution 1x1": 0.55,
-    "convolution": 1.9,
-    "grouped convolution": 1.3,
-    "first convolution": 1.4,
-    "convolution 1x1 backward": 5.8,
-    "convolution backward": 4.1,
-    "grouped convolution backward": 3.8,
-    "first convolution backward": 4.0,
+    "convolution 1x1": 0.47,
+    "convolution": 1.8,
+    "grouped convolution": 1.37,
+    "first convolution": 1.14,
+    "convolution 1x1 backward": 5.96,
+    "convolution backward": 4.43,
+    "grouped convolution backward": 3.63,
+    "first convolution backward": 3.94,
 }
 """How many times an NCHW convolution's images go through memory to be transposed. Two are a kernel that reads and
 writes; a forward pass has one for its input and one for its output, if the algorithm cannot do without; a backward pass

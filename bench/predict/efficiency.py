@@ -27,47 +27,47 @@ class Reach(NamedTuple):
 
 
 _GPU: dict[Family, Reach] = {
-    "matrix product": Reach(0.9),
-    "batched product": Reach(1.64, passes=1.37),
-    "convolution 1x1": Reach(1.06, passes=1.19),
-    "convolution": Reach(1.05, passes=1.05),
-    "grouped convolution": Reach(1.22, passes=1.05),
-    "first convolution": Reach(1.15, passes=1.05),
-    "depthwise convolution NCHW": Reach(instructions=7.3, passes=1.03),
-    "depthwise convolution NHWC": Reach(instructions=2.3, passes=1.49),
-    "convolution 1x1 backward": Reach(1.23, passes=1.05),
-    "convolution backward": Reach(1.12, passes=1.05),
-    "grouped convolution backward": Reach(1.67, passes=1.05),
-    "first convolution backward": Reach(1.16, passes=1.05),
-    "depthwise convolution NCHW backward": Reach(instructions=16.6, passes=1.06),
-    "depthwise convolution NHWC backward": Reach(instructions=7.7, passes=1.15),
+    "matrix product": Reach(0.95, passes=1.22),
+    "batched product": Reach(1.4, passes=1.4),
+    "convolution 1x1": Reach(0.95, passes=0.98),
+    "convolution": Reach(0.95),
+    "grouped convolution": Reach(1.28, passes=1.05),
+    "first convolution": Reach(1.23, passes=1.05),
+    "depthwise convolution NCHW": Reach(instructions=5.1, passes=1.05),
+    "depthwise convolution NHWC": Reach(instructions=2.0, passes=1.05),
+    "convolution 1x1 backward": Reach(1.22, passes=1.05),
+    "convolution backward": Reach(1.11, passes=1.05),
+    "grouped convolution backward": Reach(1.79, passes=1.05),
+    "first convolution backward": Reach(1.15, passes=1.05),
+    "depthwise convolution NCHW backward": Reach(instructions=14.0, passes=1.05),
+    "depthwise convolution NHWC backward": Reach(instructions=6.4, passes=1.05),
     "layout conversion": Reach(),
-    "flash attention": Reach(1.05, 12.0, 1.05),
-    "efficient attention": Reach(1.74, 22.0, 1.05),
+    "flash attention": Reach(1.04, instructions=12.0, passes=1.05),
+    "efficient attention": Reach(1.81, instructions=24.0, passes=1.05),
     "flash attention backward": Reach(1.4, 12.0, 1.05),
     "efficient attention backward": Reach(1.8, 20.0, 1.05),
-    "softmax": Reach(instructions=29.0, passes=1.1),
-    "batch normalisation": Reach(instructions=6.0, passes=1.75),
-    "batch normalisation backward": Reach(instructions=11.0, passes=2.12),
-    "layer normalisation": Reach(instructions=59.0, passes=1.67),
+    "softmax": Reach(instructions=30.0, passes=1.27),
+    "batch normalisation": Reach(instructions=5.5, passes=1.71),
+    "batch normalisation backward": Reach(instructions=11.0, passes=2.02),
+    "layer normalisation": Reach(instructions=39.0, passes=1.56),
     "layer normalisation backward": Reach(instructions=30.0, passes=4.7),
-    "group normalisation": Reach(instructions=20.0, passes=1.41),
-    "group normalisation backward": Reach(instructions=40.0, passes=1.74),
-    "copy": Reach(instructions=10.0, passes=1.16),
-    "strided copy": Reach(instructions=195.0, passes=1.06),
-    "pointwise": Reach(instructions=10.0),
-    "broadcast": Reach(instructions=36.0),
-    "exponential": Reach(instructions=32.0),
+    "group normalisation": Reach(instructions=20.0, passes=1.44),
+    "group normalisation backward": Reach(instructions=40.0, passes=1.75),
+    "copy": Reach(instructions=10.0, passes=1.09),
+    "strided copy": Reach(instructions=230.0, passes=1.02),
+    "pointwise": Reach(instructions=10.0, passes=1.11),
+    "broadcast": Reach(instructions=26.0, passes=0.95),
+    "exponential": Reach(instructions=36.0, passes=1.11),
     "exponential backward": Reach(instructions=50.0, passes=1.05),
-    "error function": Reach(instructions=99.0, passes=1.67),
+    "error function": Reach(instructions=90.0, passes=1.27),
     "error function backward": Reach(instructions=150.0, passes=1.05),
-    "pooling": Reach(instructions=54.0, passes=1.08),
-    "reduction": Reach(instructions=41.0),
+    "pooling": Reach(instructions=62.0, passes=1.05),
+    "reduction": Reach(instructions=57.0, passes=1.04),
     "interpolation": Reach(instructions=30.0, passes=1.05),
     "optimizer": Reach(passes=1.05),
-    "fused pointwise": Reach(instructions=20.0),
-    "fused rows": Reach(instructions=30.0),
-    "fused reduction": Reach(instructions=20.0),
+    "fused pointwise": Reach(instructions=20.0, passes=1.11),
+    "fused rows": Reach(instructions=30.0, passes=0.9),
+    "fused reduction": Reach(instructions=20.0, passes=2.2),
 }
 """Below 1, arithmetic runs above the rated clock. Passes above 1.3 are data that is read twice (statistics before they
 are used), or kernels that keep too little in flight. What timm's models hardly have (backward passes of fused
@@ -92,7 +92,7 @@ _CPU: dict[str, Factors] = {
 BANDWIDTH_PASSES = 1.05
 """Times its bytes over the rated bandwidth that a pointwise kernel takes. Fitted with the factors of the kernels;
 published products of long vectors reach 0.79 to 0.93 of it (mli/transformers-benchmarks, on five cards)."""
-L2_KEPT = 0.53
+L2_KEPT = 0.55
 """Part of the L2 cache that still holds what the kernel before wrote. Of a kernel that moves b bytes, the part
 c / (b + c) comes from a cache with c such bytes; fitted with the factors of the kernels, on cards with 6 and 72 MiB."""
 L2_COST = 0.26
@@ -110,11 +110,12 @@ WARP_PRODUCTS = 1.6
 with Ampere's instructions, as FlashAttention-2 and the memory-efficient kernels have them. Source: Luo et al.,
 Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024, https://arxiv.org/abs/2402.13499"""
 WIDE_MEMORY_BYTES_PER_CLOCK = 9.0
-"""From this bandwidth a clock and multiprocessor on (A100, H100, B200), memory moves more than half-precision kernels
-keep in flight. Source: bandwidth x latency = bytes in flight; an RTX 3090 has 6.7 bytes a clock, an A100 10 or 13."""
-HALF_ON_WIDE_MEMORY = 1.25
-"""How many times longer the traffic of half-precision kernels takes on such memory. Set by ResNet-50's published fp16
-training on A100 and H100, slower by a quarter than its TF32 training would have it (bench/published/rows.csv)."""
+"""From this bandwidth a clock and multiprocessor on (A100, H100, B200), memory moves more than threads that load one
+value of 2 bytes at a time keep in flight. Source: bandwidth x latency = bytes in flight; an RTX 3090 has 6.7 bytes a
+clock, an A100 10 or 13."""
+HALF_ON_WIDE_MEMORY = 1.4
+"""How many times longer the traffic of such kernels takes there. Set by ResNet-50's published fp16 training on A100 and
+H100, slower by a quarter than its TF32 training would have it (bench/published/rows.csv)."""
 KERNEL_SECONDS = 3e-6
 """Time for a kernel to start, ramp up and end, beside its work. An estimate from small kernels back to back; the fit of
 the factors was made with it, and hardly depends on it."""

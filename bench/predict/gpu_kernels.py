@@ -36,13 +36,10 @@ _STREAMS: dict[str, Family] = {
     **dict.fromkeys(f"{_COPIES} {_GRADIENT_COPIES}".split(), "strided copy"),
     **dict.fromkeys(_REDUCTIONS.split(), "reduction"),
     **dict.fromkeys(_EXPONENTIALS.split(), "exponential"),
-}
-FUSED: dict[str, Family] = {
-    "fused pointwise": "fused pointwise",
+    "fused pointwise": "fused pointwise",  # these three: bench/predict/compiled.py
     "fused rows": "fused rows",
     "fused reduction": "fused reduction",
 }
-"""Kernels that a compiler generates (bench/predict/compiled.py)."""
 _LOOKUPS = ("embedding", "gather", "index_select", "index")
 """Of their first operand they read what they write, not all of it."""
 _INTERPOLATIONS = ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d")
@@ -169,7 +166,6 @@ _RULES: tuple[_Rule, ...] = (
     (_is_convolution, _convolution),
     (_is_product, _product),
     (_is_attention, _attention),
-    (lambda name, kind: name in FUSED, lambda name, kind: _one(FUSED[name])(name, kind)),
     (lambda name, kind: "softmax" in name, _one("softmax")),
     (_is_norm, _norm),
     (lambda name, kind: name.startswith(("_foreach", "_fused")), _one("optimizer")),
