@@ -5,17 +5,19 @@ edited line, by its module, its operator and its file; failing that, as a moved 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 from sslbench.bench.comparison import Cause
 from sslbench.bench.gate.snapshot import KEPT, Called, Site
 
-SHOWN = 12
+SHOWN = 8
 """Causes of a metric that are told one by one; the others are one row."""
 _LONGEST = 70
 """Characters of a source line that are quoted."""
+_LISTED = 3
+"""Operators that are named for each thing that happened at a line."""
 _ROLES = ("parameter", "gradient", "optimizer state", "buffer", "input")
 """Categories that say more of a storage than the operator that made it."""
 _LIVES = {"backward": "lives into backward", "optimizer": "lives through backward", KEPT: "outlives the step"}
@@ -127,13 +129,27 @@ def _pairs(base: Iterable[_Group], new: Iterable[_Group]) -> Iterator[_Pair]:
 
 # ---------------------------------------------------------------------- words
 def _causes(pairs: Iterable[_Pair], words: Callable[[_Pair], str]) -> tuple[Cause, ...]:
-    found = [_cause(pair, words) for pair in pairs if _change(pair)]
+    """One cause for each line of a module, however many operators of it changed."""
+    lines: dict[tuple[str, str, int | None], list[_Pair]] = defaultdict(list)
+    for pair in pairs:
+        if _change(pair):
+            here = _here(pair)
+            lines[here.module, here.path, here.line].append(pair)
+    found = [_cause(changed, words) for changed in lines.values()]
     found.sort(key=lambda cause: (-abs(cause.change), cause.file, cause.line or 0, cause.text))
-    rest = found[SHOWN:]
+    shown = [cause for cause in found if cause.change]
+    rest = shown[SHOWN:]
     if len(rest) > 1:
         other = Cause(text=f"in {len(rest)} other places", change=sum(cause.change for cause in rest))
-        return (*found[:SHOWN], other)
-    return tuple(found)
+        return (*shown[:SHOWN], other)
+    return tuple(shown)
+
+
+def _here(pair: _Pair) -> _Group:
+    """The new side; of what is gone the old one."""
+    here = pair[1] or pair[0]
+    assert here is not None  # noqa: S101 - one side is there
+    return here
 
 
 def _change(pair: _Pair) -> int:
@@ -141,18 +157,21 @@ def _change(pair: _Pair) -> int:
     return (new.value if new else 0) - (base.value if base else 0)
 
 
-def _cause(pair: _Pair, words: Callable[[_Pair], str]) -> Cause:
-    base, new = pair
-    here = new or base
-    assert here is not None  # noqa: S101 - one side is there
-    subject = here.label.removeprefix("aten.").replace(".default", "")
-    place = f" of `{_quoted(here.text)}`" if here.text else ""
-    where = f" at {here.path}:{here.line}" if here.path else ""
-    module = f" ({here.module})" if here.module else ""
-    before = f"; the line was `{_quoted(base.text)}`" if base and new and base.text != new.text else ""
+def _cause(pairs: list[_Pair], words: Callable[[_Pair], str]) -> Cause:
+    change = sum(map(_change, pairs))
+    # What the line's change consists of comes before what goes the other way.
+    pairs.sort(key=lambda pair: (-_change(pair) if change > 0 else _change(pair), _here(pair).label))
+    here = _here(pairs[0])
+    said: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs:
+        said[words(pair)].append(_here(pair).label.removeprefix("aten.").replace(".default", ""))
+    place = f"{_quoted(here.text)} at {here.path}:{here.line}" if here.path else "what has no line"
+    happened = ", ".join(f"{what} ({_listed(labels)})" for what, labels in said.items())
+    module = f", in {here.module}" if here.module else ""
+    before = sorted({base.text for base, new in pairs if base and new and base.text != new.text})
     return Cause(
-        text=f"{subject}{place}{where} {words(pair)}{module}{before}",
-        change=_change(pair),
+        text=f"{place} {happened}{module}{f'; before: {_quoted(before[0])}' if before else ''}",
+        change=change,
         file=here.path,
         line=here.line,
         module=here.module,
@@ -160,8 +179,13 @@ def _cause(pair: _Pair, words: Callable[[_Pair], str]) -> Cause:
     )
 
 
+def _listed(labels: Sequence[str]) -> str:
+    more = len(labels) - _LISTED
+    return ", ".join(labels[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _quoted(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
+    return f"`{text if len(text) <= _LONGEST else text[: _LONGEST - 4] + ' ...'}`" if text else "code"
 
 
 def _memory_words(pair: _Pair) -> str:

@@ -76,28 +76,37 @@ def test_what_lives_longer_says_so():
     short = line(7, "y = x.exp()", peak_count=0, peak_bytes=0)
     assert words([short], [line(9, "y = x.exp()", dies="backward")]) == (
         100,
-        "exp of `y = x.exp()` at net.py:9 now lives into backward (Net.head)",
+        "`y = x.exp()` at net.py:9 now lives into backward (exp), in Net.head",
     )
-    assert words([short], [line(9, "y = x.exp()", dies="kept")])[1].endswith("now outlives the step (Net.head)")
+    assert words([short], [line(9, "y = x.exp()", dies="kept")])[1].endswith("now outlives the step (exp), in Net.head")
     assert words([line(9, "y = x.exp()", dies="backward")], [short])[1].endswith(
-        "is no longer alive at the peak (Net.head)"
+        "is no longer alive at the peak (exp), in Net.head"
     )
 
 
 def test_what_is_new_gone_or_more_says_so():
     one = line(7, "y = x.exp()", dies="backward")
-    assert words([], [one])[1] == "exp of `y = x.exp()` at net.py:7 is new and lives into backward (Net.head)"
-    assert words([one], []) == (-100, "exp of `y = x.exp()` at net.py:7 is gone (Net.head)")
+    assert words([], [one])[1] == "`y = x.exp()` at net.py:7 is new and lives into backward (exp), in Net.head"
+    assert words([one], []) == (-100, "`y = x.exp()` at net.py:7 is gone (exp), in Net.head")
     two = line(7, "y = x.exp()", dies="backward", count=2, peak_count=2, peak_bytes=200)
-    assert words([one], [two])[1] == "exp of `y = x.exp()` at net.py:7 holds 2 tensors, before 1 (Net.head)"
+    assert words([one], [two])[1] == "`y = x.exp()` at net.py:7 holds 2 tensors, before 1 (exp), in Net.head"
     large = line(7, "y = x.exp()", dies="backward", peak_bytes=250)
-    assert words([one], [large])[1] == "exp of `y = x.exp()` at net.py:7 is 2.5 times as large (Net.head)"
+    assert words([one], [large])[1] == "`y = x.exp()` at net.py:7 is 2.5 times as large (exp), in Net.head"
 
 
 def test_an_edited_line_is_known_again_by_its_place():
     change, text = words([line(7, "y = x.exp()")], [line(8, "y = x.double().exp()", peak_bytes=200)])
     assert change == 100
-    assert text.endswith("is 2 times as large (Net.head); the line was `y = x.exp()`")
+    assert text.endswith("is 2 times as large (exp), in Net.head; before: `y = x.exp()`")
+
+
+def test_what_happens_at_one_line_is_one_cause():
+    row = line(7, "y = f(x)").storages[0]
+    rows = [row.model_copy(update={"operator": f"aten.{name}.default"}) for name in ("exp", "log", "sin", "cos")]
+    several = line(7, "y = f(x)").model_copy(update={"storages": tuple(rows)})
+    change, text = words([several.model_copy(update={"storages": (rows[0],)})], [several])
+    assert (change, text) == (300, "`y = f(x)` at net.py:7 is new (cos, log, sin), in Net.head")
+    assert "is new (cos, exp, log and 1 more)" in words([], [several])[1]
 
 
 def test_many_small_causes_are_one_row():
