@@ -105,10 +105,11 @@ def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
     assert explanation is not None  # noqa: S101 - the caller looked
     shown, whole = list(enumerate(rows[:MOST], 1)), explanation.device_seconds
     bandwidth, cache = device.memory_bandwidth_bytes_per_second.value, explanation.cache_bytes_per_second
-    peaks = {row.dtype: device.peak_flops_per_second[row.dtype].value for _, row in shown if row.dtype}
+    peaks = {row.dtype: peak for _, row in shown if row.dtype and (peak := _peak(row, device))}
     speeds = [bandwidth, *([cache] if cache else []), *peaks.values(), *(_speed(row) for _, row in shown)]
     y_axis = log_axis([_HEADROOM * max(speeds), min(speeds) / _HEADROOM], 100.0, 0.0)
-    x_axis = log_axis([*(peak / bandwidth for peak in peaks.values()), *_intensities(rows[:MOST]), 1.0], _PANEL, 100.0)
+    intensities = [1.0, *(peak / bandwidth for peak in peaks.values()), *_intensities(rows[:MOST])]
+    x_axis = log_axis([min(intensities), _HEADROOM * max(intensities)], _PANEL, 100.0)
     dots = list(_dots(shown, (x_axis, y_axis), whole))
     return Roofline(
         recipe=recipe_label(record.recipe),
@@ -141,9 +142,13 @@ def _intensities(rows: Sequence[OperatorTime]) -> Iterator[float]:
 def _roof_of(row: OperatorTime, device: Device) -> float:
     """The highest speed that peak and memory allow an operator."""
     bandwidth = device.memory_bandwidth_bytes_per_second.value
-    if not row.flops or not row.dtype:
-        return bandwidth
-    return min(device.peak_flops_per_second[row.dtype].value, bandwidth * row.flops / row.bytes)
+    slope = bandwidth * row.flops / row.bytes if row.flops else bandwidth
+    return min(slope, _peak(row, device) or slope)
+
+
+def _peak(row: OperatorTime, device: Device) -> float | None:
+    figure = device.peak_flops_per_second.get(row.dtype) if row.dtype and row.flops else None
+    return figure.value if figure else None
 
 
 # ---------------------------------------------------------------------- drawing

@@ -2,6 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from sslbench.bench.explanation import (
+    Alive,
+    ConstantUsed,
+    Explanation,
+    MeasuredElsewhere,
+    OperatorTime,
+    Sharpening,
+    Timeline,
+)
 from sslbench.bench.measured import Failure, GpuState, PhaseMeasured, Predicted, Rank, Scaling, State, Utilization
 from sslbench.bench.quantities import Energy, Memory, Time
 from sslbench.bench.record import load_records
@@ -160,6 +169,75 @@ def on_cards(sample):
     )
 
 
+TIMELINE = Timeline(
+    part="second step",
+    events=400,
+    positions=[0, 100, 200, 300],
+    bytes={
+        "parameter": [GIB, GIB, GIB, GIB],
+        "gradient": [0, 0, GIB, GIB],
+        "activation": [0, 6 * GIB, 2 * GIB, 0],
+        "temporary": [0, 0, GIB, 0],
+    },
+    phases=[("forward", 0), ("backward", 150), ("optimizer", 300)],
+    peak_at=1,
+)
+
+
+@pytest.fixture(scope="session")
+def timeline():
+    return TIMELINE
+
+
+@pytest.fixture(scope="session")
+def explained():
+    """Makes any prediction one that is explained, and sharpened by a measurement; every text in it is `text`."""
+    return _explained
+
+
+def _explained(record, text="aten.mm.default"):
+    memory = record.memory.model_copy(update={"capacity_bytes": 20 * GIB, "required_bytes": 8 * GIB})
+    measured = MeasuredElsewhere(recipe=text, batch_size=8, machine=text, step_seconds=0.22, predicted_seconds=0.2)
+    sharpening = Sharpening(measured=[measured], unsharpened=record.time)
+    return record.model_copy(update={"memory": memory, "explain": _explanation(text), "sharpening": sharpening})
+
+
+def _explanation(text):
+    return Explanation(
+        timeline=TIMELINE,
+        phase_peaks_bytes={"forward": 7 * GIB, "backward": 5 * GIB},
+        alive_at_peak=[
+            Alive(
+                module=f"Net.{text}", category="activation", bytes=6 * GIB, storages=12, operator=text, line=f"{text}:3"
+            ),
+            Alive(module="", category="parameter", bytes=GIB, storages=1, operator=text, line=""),
+        ],
+        device_seconds=0.2,
+        launch_seconds=7e-6,
+        operators=[
+            OperatorTime(
+                operator=text,
+                calls=12,
+                seconds=0.1,
+                bound="compute",
+                family="matrix product",
+                dtype="bf16",
+                flops=10**13,
+                bytes=4 * 10**10,
+            ),
+            OperatorTime(
+                operator=text, calls=30, seconds=0.08, bound="bandwidth", family=f"copy {text}", bytes=4 * 10**10
+            ),
+            OperatorTime(operator=text, calls=1, seconds=0.02, bound="launch", family="pointwise", bytes=10**6),
+        ],
+        cache_bytes_per_second=4e12,
+        constants=[
+            ConstantUsed(name=text, value=600 * MIB, unit="B", meaning=text, source=text),
+            ConstantUsed(name="factor.matrix-product.traffic", value=2.0, unit="", meaning="m", source=text),
+        ],
+    )
+
+
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert(1)</script>",
@@ -180,7 +258,9 @@ HOSTILE = [
 def hostile(request, samples, sweep, on_cards):
     """A hostile text, and records with it in every place that takes a text."""
     text = request.param
-    return text, [_poisoned(record, text) for record in (*samples, sweep[0], on_cards, sweep[-1])]
+    poisoned = [_poisoned(record, text) for record in (*samples, sweep[0], on_cards, sweep[-1])]
+    predicted = next(record for record in samples if record.kind == "prediction")
+    return text, [*poisoned, _explained(_poisoned(predicted, text), text)]
 
 
 def _poisoned(record, text):

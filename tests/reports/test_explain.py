@@ -8,49 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sslbench.bench.explanation import Alive, ConstantUsed, Explanation, OperatorTime, Timeline
+from sslbench.bench.explanation import Timeline
 from sslbench.reports.explain_text import explanations_markdown, print_explanations
 from sslbench.reports.timeline import CAPACITY, EMPTY, HEIGHT, LAYERS, chart
 
 GIB = 2**30
-TIMELINE = Timeline(
-    part="second step",
-    events=400,
-    positions=[0, 100, 200, 300],
-    bytes={
-        "parameter": [GIB, GIB, GIB, GIB],
-        "gradient": [0, 0, GIB, GIB],
-        "activation": [0, 6 * GIB, 2 * GIB, 0],
-        "temporary": [0, 0, GIB, 0],
-    },
-    phases=[("forward", 0), ("backward", 150), ("optimizer", 300)],
-    peak_at=1,
-)
-
-
-def explanation(text="aten.mm.default"):
-    return Explanation(
-        timeline=TIMELINE,
-        phase_peaks_bytes={"forward": 7 * GIB, "backward": 5 * GIB},
-        alive_at_peak=[
-            Alive(
-                module=f"Net.{text}", category="activation", bytes=6 * GIB, storages=12, operator=text, line=f"{text}:3"
-            ),
-            Alive(module="", category="parameter", bytes=GIB, storages=1, operator=text, line=""),
-        ],
-        device_seconds=0.2,
-        launch_seconds=7e-6,
-        operators=[OperatorTime(operator=text, calls=12, seconds=0.1, bound="compute")],
-        constants=[
-            ConstantUsed(name=text, value=600 * 2**20, unit="B", meaning=text, source=text),
-            ConstantUsed(name="factor.matrix-product.traffic", value=2.0, unit="", meaning="m", source=text),
-        ],
-    )
-
-
-def explained(record, text="aten.mm.default"):
-    memory = record.memory.model_copy(update={"capacity_bytes": 20 * GIB, "required_bytes": 8 * GIB})
-    return record.model_copy(update={"memory": memory, "explain": explanation(text)})
 
 
 def shown(records, *, encoding="utf-8", width=80):
@@ -61,7 +23,7 @@ def shown(records, *, encoding="utf-8", width=80):
     return raw.getvalue().decode(encoding)
 
 
-def test_the_text_names_what_is_alive_where_it_was_made_and_what_it_rests_on(sample):
+def test_the_text_names_what_is_alive_where_it_was_made_and_what_it_rests_on(explained, sample):
     text = shown([explained(sample("prediction-fits"))])
     assert "▼ peak 7.00 GiB in forward" in text
     assert "└forward" in text
@@ -69,12 +31,12 @@ def test_the_text_names_what_is_alive_where_it_was_made_and_what_it_rests_on(sam
     assert "19.0 GiB are left for tensors on this machine, 2.71 times the peak" in text
     assert "Alive at the peak 7.00 GiB in 13 storages" in text
     assert "12 activation storages, mm at aten.mm.default:3" in text
-    assert "100 ms 50 % arithmetic 12 x mm" in text
+    assert "100 ms 50 % arithmetic 250 FLOP/B 100 TFLOP/s 12 x mm" in " ".join(text.split())
     assert "matrix product traffic 2" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_an_ascii_terminal_gets_ascii(sample):
+def test_an_ascii_terminal_gets_ascii(explained, sample):
     assert "7.00 us" in shown([explained(sample("prediction-fits"))], encoding="ascii")
 
 
@@ -83,25 +45,25 @@ def test_records_that_are_not_explained_add_nothing(samples):
     assert explanations_markdown(samples) == ""
 
 
-def test_several_machines_are_told_apart(sample):
+def test_several_machines_are_told_apart(explained, sample):
     text = shown([explained(sample("prediction-fits")), explained(sample("prediction-tight"))])
     assert text.count("Alive at the peak") == 2
     assert all(sample(stem).machine.title in text for stem in ("prediction-fits", "prediction-tight"))
 
 
-def test_markdown_has_the_chart_and_the_tables(sample):
+def test_markdown_has_the_chart_and_the_tables(explained, sample):
     text = explanations_markdown([explained(sample("prediction-fits"))])
     assert "```text\n" in text
     assert "| 6.00 GiB | 86 % | 12 activation storages |" in text
-    assert "| 100 ms | 50 % | arithmetic | 12 x | mm |" in text
+    assert "| 100 ms | 50 % | arithmetic | 250 FLOP/B | 100 TFLOP/s | 12 x | mm |" in text
 
 
-def test_hostile_texts_stay_in_their_cell(hostile, sample):
+def test_hostile_texts_stay_in_their_cell(explained, hostile, sample):
     text, _ = hostile
     record = explained(sample("prediction-fits"), text)
     rendered = explanations_markdown([record])
     cells = {len(re.findall(r"(?<!\\)\|", line)) - 1 for line in rendered.splitlines() if line.startswith("|")}
-    assert cells == {4, 5}
+    assert cells == {4, 5, 7}
     assert not re.findall(r"(?<!\\)<[^>]*>", rendered)
     assert not re.search(r"(?<!\\)\]\(", rendered)
     for output in (rendered, shown([record])):
@@ -116,8 +78,8 @@ def heights(drawn):
     ]
 
 
-def test_the_charts_heights_are_bytes():
-    drawn = chart(TIMELINE, None, 8)
+def test_the_charts_heights_are_bytes(timeline):
+    drawn = chart(timeline, None, 8)
     assert heights(drawn) == [2, 2, 12, 12, 9, 9, 3, 3]
     fifth = [cells[4].label for _, cells in reversed(drawn.rows)]
     assert fifth == [LAYERS[place].label for place in (0, 0, 1, 2, 2, 2, 2, 3, 3)] + [""] * 3
@@ -125,8 +87,8 @@ def test_the_charts_heights_are_bytes():
 
 
 @pytest.mark.parametrize(("room", "drawn"), [(8, True), (5, True), (30, False), (-1, False), (None, False)])
-def test_the_room_is_drawn_where_it_is_near(room, drawn):
-    rows = chart(TIMELINE, None if room is None else room * GIB, 8).rows
+def test_the_room_is_drawn_where_it_is_near(timeline, room, drawn):
+    rows = chart(timeline, None if room is None else room * GIB, 8).rows
     assert any(cell is CAPACITY for _, cells in rows for cell in cells) is drawn
     assert len(rows) == HEIGHT
 
@@ -147,7 +109,7 @@ sizes = st.lists(st.integers(-5, 10**12), max_size=20)
     ),
     st.none() | st.floats(-1, 1e13),
 )
-def test_any_record_can_be_drawn(sample, timeline, room):
+def test_any_record_can_be_drawn(explained, sample, timeline, room):
     record = explained(sample("prediction-fits"))
     odd = record.model_copy(update={"explain": record.explain.model_copy(update={"timeline": timeline})})
     assert "Constants" in shown([odd])

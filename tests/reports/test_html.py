@@ -16,12 +16,12 @@ from sslbench.reports.words import plain
 VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "line", "circle"}
 WORDS = """
 html a head title style body header main footer section article h1 h2 h3 h4 p span small b bdi cite code pre ul
-li dl dt dd div table caption thead tbody tr th td svg g details summary script
+li dl dt dd div table caption thead tbody tr th td svg g text details summary script
 """
 TAGS = VOID | set(WORDS.split())
 NAMES = """
 lang charset http-equiv content name rel href class id scope colspan role aria-label aria-labelledby aria-hidden
-data-label type width height x y x1 x2 y1 y2 cx cy r
+data-label type width height x y x1 x2 y1 y2 cx cy r dx dy
 """
 ATTRIBUTES = set(NAMES.split())
 
@@ -60,8 +60,8 @@ class Page(HTMLParser):
         return [attributes for name, attributes, _ in self.elements if name == tag]
 
 
-def test_the_page_is_well_formed_and_accessible(samples, sweep, on_cards):
-    text = render_html([*samples, *sweep, on_cards])
+def test_the_page_is_well_formed_and_accessible(samples, sweep, on_cards, explained):
+    text = render_html([*samples, *sweep, on_cards, explained(samples[1])])
     page = Page(text)
     assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
     headings = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch("h[1-6]", tag)]
