@@ -3,11 +3,13 @@
 import itertools
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 
 from sslbench.bench.measure.clocks import clock_of
 from sslbench.bench.measure.steady import half_width
+from sslbench.bench.probe.queued import queued_seconds
 from sslbench.kernels.micro.micro import Call
 
 BLOCK_SECONDS = 2e-3
@@ -15,10 +17,14 @@ BLOCK_SECONDS = 2e-3
 FEWEST_BLOCKS = 4
 TOLERANCE = 0.01
 """Half the width of the median's 95 % interval, as a share of it, at which a kernel is known well enough."""
+UNDISTURBED = 0.02
+"""Share of a block that its threads may have waited for a core together."""
 
 
 def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float]:
     """Seconds of one call in each of several blocks; on a GPU none is waited for, as in a model's step.
+
+    Blocks in which others had a core that was wanted are left out, as far as there are others.
 
     Args:
         call: one call of the kernel.
@@ -33,13 +39,28 @@ def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float
             call()
 
     clock = clock_of(device)
+    queued = [queued_seconds()]
     for blocks in itertools.count(1):
         clock.time(block)
+        queued.append(queued_seconds())
         if blocks < FEWEST_BLOCKS:
             continue
-        if time.monotonic() >= until or half_width(clock.finished_seconds()) <= TOLERANCE:
+        if time.monotonic() >= until or half_width(undisturbed(clock.finished_seconds(), queued)) <= TOLERANCE:
             break
-    return [sample / calls for sample in clock.samples_seconds()]
+    return [sample / calls for sample in undisturbed(clock.samples_seconds(), queued)]
+
+
+def undisturbed(samples: Sequence[float], queued: Sequence[float]) -> list[float]:
+    """The samples during which hardly a core was waited for, in order; the `FEWEST_BLOCKS` best where they are fewer.
+
+    Args:
+        samples: seconds, in order.
+        queued: seconds that had been waited before the first, and after each.
+    """
+    spans = itertools.pairwise(queued)  # a GPU may not have finished the last of them
+    shares = [(after - before) / sample for sample, (before, after) in zip(samples, spans, strict=False)]
+    limit = max([UNDISTURBED, *sorted(shares)[:FEWEST_BLOCKS]])
+    return [sample for sample, share in zip(samples, shares, strict=True) if share <= limit]
 
 
 def _calls_a_block(call: Call, device: torch.device) -> int:
