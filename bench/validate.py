@@ -36,12 +36,12 @@ def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterat
         SSLBenchError: a step cannot be traced with the libraries that are installed; names the row.
     """
     sources: dict[tuple[Any, ...], TraceSource] = {}
-    with as_file(files("sslbench.bench.published").joinpath("steps.py")) as steps:
+    with as_file(files("sslbench.bench.published")) as folder:
         for row in rows:
             step = (row.recipe, *row.settings.items())
             try:
                 if step not in sources:
-                    argument = row.recipe.replace("steps.py:", f"{steps}:")
+                    argument = str(folder / row.recipe) if ".py:" in row.recipe else row.recipe
                     sources[step] = TraceSource(resolve_recipe(argument, {"options": row.settings}), cache)
                 yield _compare_row(row, sources[step])
             except SSLBenchError as error:
@@ -52,7 +52,7 @@ def _compare_row(row: PublishedRow, source: TraceSource) -> Comparison:
     machine = find_machine(row.machine, cuda=row.cuda or None)
     recipe = source.recipe
     trace = source.trace(machine.device, recipe.batch_size)
-    found = predict(trace, machine, expandable=recipe.expandable_segments)
+    found = predict(trace, machine, expandable=recipe.expandable_segments, strategy=row.strategy)
     said = _Said(found.memory, found.time, found.probability_fits)
     return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, said=said)
 

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args
 
+from sslbench.bench.quantities import Strategy
+
 Metric = Literal["allocated", "reserved", "device", "seconds", "runs"]
 METRICS: tuple[str, ...] = get_args(Metric)
 
@@ -18,10 +20,12 @@ class PublishedRow:
     group: str
     """Rows of one group were made by one script."""
     recipe: str
-    """A recipe of the catalog, or `steps.py:NAME` of this folder."""
+    """A recipe of the catalog, or `FILE.py:NAME` of this folder."""
     settings: dict[str, Any]
     """Fields and options of the recipe."""
     machine: str
+    strategy: Strategy
+    """How several devices share the step; `ddp` where there is one."""
     cuda: str
     """Version of CUDA, where it is older than 11.7; empty for any other."""
     metric: Metric
@@ -48,7 +52,8 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def _row(table: dict[str, str]) -> PublishedRow:
     pairs = (word.split("=", 1) for word in table["settings"].split())
     settings = {key: _setting(value) for key, value in pairs}
-    return PublishedRow(**{**table, "settings": settings, "value": float(table["value"])})  # type: ignore[arg-type]
+    changed = {"settings": settings, "strategy": table["strategy"] or "ddp", "value": float(table["value"])}
+    return PublishedRow(**{**table, **changed})  # type: ignore[arg-type]
 
 
 def _setting(text: str) -> Any:
