@@ -69,8 +69,8 @@ def take_snapshot(steps: Iterable[tuple[str, dict[str, Any], TargetDevice]], cac
 
 def take_step(recipe: str, changes: dict[str, Any], target: TargetDevice, cache: TraceCache) -> StepSnapshot:
     """One step of a snapshot; arguments and errors as of `take_snapshot`."""
+    recipe = _in_folder(recipe)
     resolved = with_defaults(resolve_recipe(recipe, changes))
-    _check_place(resolved)
     trace = _traced(resolved, target, cache)
     return StepSnapshot(
         recipe=recipe,
@@ -83,13 +83,18 @@ def take_step(recipe: str, changes: dict[str, Any], target: TargetDevice, cache:
     )
 
 
-def _check_place(recipe: Recipe) -> None:
-    file = Path(recipe.factory.rpartition(":")[0])
-    if recipe.factory and not file.resolve().is_relative_to(Path.cwd()):
+def _in_folder(recipe: str) -> str:
+    """A recipe that is a file, by its path from the working folder on; any other as it is."""
+    file, colon, name = recipe.partition(".py:")
+    path = Path(file + (".py" if colon else ""))
+    if not path.is_file():
+        return recipe
+    if not path.resolve().is_relative_to(Path.cwd()):
         raise SnapshotError(
-            f"{file}: lies outside the working folder: go to the project's folder, so that paths in the snapshot are "
+            f"{path}: lies outside the working folder: go to the project's folder, so that paths in the snapshot are "
             "the same everywhere"
         )
+    return path.resolve().relative_to(Path.cwd()).as_posix() + (f":{name}" if colon else "")
 
 
 def _traced(recipe: Recipe, target: TargetDevice, cache: TraceCache) -> Trace:

@@ -126,6 +126,7 @@ def test_a_step_outside_the_working_folder_is_refused(project):
     os.chdir(project.parent)
     inside = taken(recipe="project/my_step.py:build")
     assert any(site.line == "project/my_step.py:24" for site in inside.steps[0].sites)
+    assert taken(recipe=str(project.parent / "project" / "my_step.py") + ":build") == inside
     (project / "sub").mkdir()
     os.chdir(project / "sub")
     with pytest.raises(SnapshotError, match="lies outside the working folder"):
