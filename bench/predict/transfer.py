@@ -181,7 +181,8 @@ def observe(
     times = {phase: predict_time(part, machine).step_seconds for phase, part in parts.items() if part.calls}
     predicted, measured = sum(times.values()), sum(phase_seconds.values())
     for phase, time in times.items():
-        share, seen = time / predicted, phase_seconds[phase] / measured
+        share = time / predicted if predicted else 0.0
+        seen = phase_seconds[phase] / measured if measured else 0.0
         if 0 < share < 1 and seen:
             mix = mix_of(parts[phase], machine, step)
             noise = hypot(sigma, PHASE_SIGMA * sqrt(1 / share - 1))

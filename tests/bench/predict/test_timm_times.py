@@ -5,51 +5,23 @@ benchmark.py runs them (normalisations in half precision in inference), and what
 Source: https://github.com/huggingface/pytorch-image-models/tree/main/results.
 """
 
-import gzip
-import json
-from pathlib import Path
 from statistics import mean, median
 
 import pytest
 
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.time import predict_time
-from sslbench.bench.trace.events import FORWARD, Call, OperatorKind, Trace
 
-STEPS = json.loads(gzip.decompress((Path(__file__).parents[2] / "data" / "timm_steps.json.gz").read_bytes()))
 MOST_MEAN_ERROR = 0.08
 MOST_MEDIAN_ERROR = 0.06
 LEAST_INSIDE = 0.85
 
 
-def trace_of(step):
-    """The step as a trace without storages."""
-    kinds = [OperatorKind("aten.view.default", (), 0, 0, 0, is_view=True)]
-    calls = [Call(0, FORWARD, 0)] * step["views"]
-    for count, name, flops, read, written, channels_last, inputs in step["kinds"]:
-        shapes = tuple((dtype, tuple(shape)) for dtype, shape in inputs)
-        kinds.append(OperatorKind(name, shapes, flops, read, written, channels_last=channels_last))
-        calls += [Call(len(kinds) - 1, FORWARD, 0)] * count
-    return Trace(
-        target="cuda",
-        batch_size=step["batch"],
-        storages=(),
-        events=(),
-        marks=(0, 0, 0),
-        phase_marks=(),
-        kinds=tuple(kinds),
-        calls=tuple(calls),
-        modules=("",),
-        parameters=0,
-    )
-
-
 @pytest.fixture(scope="module")
-def compared():
+def compared(timm_steps):
     """(predicted over published, whether the interval holds it) of every published row."""
     found = []
-    for step in STEPS:
-        trace = trace_of(step)
+    for step, trace in timm_steps:
         for row in step["published"]:
             time = predict_time(trace, find_machine(row["machine"]))
             seconds = step["batch"] / row["images_per_second"]
