@@ -14,6 +14,7 @@ from sslbench.bench.errors import SSLBenchError
 # Short help stands here so that `sslbench --help` imports no command.
 COMMANDS = {
     "fit": "Predict whether a recipe fits a machine, and how fast it runs there.",
+    "choose": "Rank machines for a recipe: which fits, how fast, at what cost.",
     "profile": "Measure a recipe's step on this machine.",
     "snapshot": "Store what a step costs and where, for `compare` to check.",
     "export": "Write a recipe's step as an ONNX model.",

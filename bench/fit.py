@@ -164,7 +164,7 @@ def predict_on(
         explain=explain(trace, machine) if explained else None,
         sharpening=sharpening,
         unknown=unknown,
-        warnings=[*_warnings(recipe, machine), *doubts],
+        warnings=[*warnings_of(recipe, machine), *doubts],
     )
 
 
@@ -228,7 +228,8 @@ def _largest_batch(
         return None, {"max_batch_size": f"at another batch: {error}"}
 
 
-def _warnings(recipe: Recipe, machine: Machine) -> list[str]:
+def warnings_of(recipe: Recipe, machine: Machine) -> list[str]:
+    """What makes a prediction for the machine doubtful."""
     device = machine.device
     warnings = []
     if machine.device_count > 1 and fabric_of(machine) is None:

@@ -151,7 +151,7 @@ INLINE_ECC_SHARE = 15 / 16
 On by default on server cards only; HBM and GDDR7 carry the bits beside the data."""
 
 NVLINK_BYTES_PER_SECOND = MappingProxyType({(6, 0): 80e9, (7, 0): 150e9, (8, 0): 300e9, (9, 0): 450e9})
-"""NVLink of an SXM module to all others, in one direction, by compute capability. NVIDIA's datasheets of the P100, V100,
+"""NVLink of an SXM module to all others, in one direction, by compute capability. NVIDIA's datasheets of P100, V100,
 A100 and H100 name both directions together: 160, 300, 600 and 900 GB/s."""
 PCIE_BYTES_PER_SECOND_AND_LANE = MappingProxyType({3: 0.985e9, 4: 1.969e9, 5: 3.938e9})
 """PCI Express by generation: 8, 16 and 32 GT/s in 128b/130b."""

@@ -40,7 +40,7 @@ def max_batch_size(
 
     def fit_at(batch: int) -> bool:
         sizes, events = sizes_at(batch)
-        return replace(anchor, sizes=sizes, events=events, workspace=sizes_at.workspace(batch)).fits()
+        return replace(anchor, sizes=sizes, events=events, workspace=sizes_at.workspace(batch), free=None).fits()
 
     if not fit_at(2):
         return _single(trace_at, machine, expandable=expandable)

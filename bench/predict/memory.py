@@ -9,6 +9,7 @@ from math import erf, hypot, sqrt
 
 from sslbench.bench.accuracy import FITS_PROBABILITY
 from sslbench.bench.predict.capacity import MIB, capacity_bytes, overhead_bytes
+from sslbench.bench.predict.identity import kept_for_itself
 from sslbench.bench.predict.replay import Replay, replay_of, trains
 from sslbench.bench.quantities import Memory, Verdict
 from sslbench.bench.trace.events import Trace
@@ -104,6 +105,7 @@ def _probability(step: Replay, sigma: float) -> float:
     return 0.5 * (1 + erf((low + high) / 2 / sqrt(2)))
 
 
+@kept_for_itself(16)
 def breakdown(trace: Trace) -> dict[str, int]:
     """Bytes alive at the peak, by category, largest first; they sum to the peak before the allocator rounds."""
     categories: Counter[str] = Counter()

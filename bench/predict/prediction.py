@@ -9,7 +9,7 @@ from sslbench.bench.predict.memory import predict_memory
 from sslbench.bench.predict.parallel import parallel_interval, parallel_time
 from sslbench.bench.predict.replay import trains
 from sslbench.bench.predict.sharding import on_one_of
-from sslbench.bench.predict.time import predict_time
+from sslbench.bench.predict.time import TimePrediction, predict_time
 from sslbench.bench.quantities import Energy, Memory, Strategy, Time, Verdict, Work
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
@@ -50,16 +50,20 @@ def predict(
     fabric = fabric_of(machine) if machine.device_count > 1 else None
     devices = fabric.devices if fabric else 1
     memory = predict_memory(on_one_of(trace, strategy, devices), machine, expandable=expandable)
-    time, plan = alone or predict_alone(trace, machine), None
+    found = predict_time(trace, machine)
+    time, plan = alone or _alone(trace, found), None
     if fabric is not None:
         time, plan = _on_all(trace, machine, fabric, strategy, time)
-    energy = _energy(trace, machine, devices, time)
+    energy = _energy(machine, devices, found.device_seconds, time)
     return Prediction(memory.memory, time, work_of(trace), memory.verdict, memory.probability_fits, energy, plan)
 
 
 def predict_alone(trace: Trace, machine: Machine) -> Time:
     """Time of a step on one device of the machine."""
-    found = predict_time(trace, machine)
+    return _alone(trace, predict_time(trace, machine))
+
+
+def _alone(trace: Trace, found: TimePrediction) -> Time:
     return Time(
         step_seconds=found.step_seconds,
         interval_seconds=found.interval_seconds,
@@ -90,11 +94,11 @@ def _on_all(
     )
 
 
-def _energy(trace: Trace, machine: Machine, devices: int, time: Time) -> Energy:
+def _energy(machine: Machine, devices: int, device_seconds: float, time: Time) -> Energy:
     step, interval = time.step_seconds, time.interval_seconds
     if not step or interval is None:
         return Energy()
-    watts = power_watts(machine.device, predict_time(trace, machine).device_seconds, step)
+    watts = power_watts(machine.device, device_seconds, step)
     if watts is None:
         return Energy()
     joules = devices * watts * step

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sslbench.bench.predict.capacity import capacity_bytes, overhead_bytes
+from sslbench.bench.predict.identity import kept_for_itself
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.trace.allocator import OutOfDeviceMemoryError, peak_bytes, replay
 from sslbench.bench.trace.events import BACKWARD, Trace
@@ -24,11 +25,15 @@ class Replay:
     """Whether the step has a backward pass."""
     expandable: bool = False
     """Whether the allocator has expandable segments."""
+    free: tuple[int, int] | None = None
+    """Allocated and reserved peak of the storages where memory never runs short, if they are known already."""
 
     def peaks(self) -> tuple[int, int | None]:
         """Allocated and reserved peak, within the machine's memory where the step fits it; a CPU reserves nothing."""
         if self.machine.device.kind == "cpu":
             return peak_bytes(self.sizes, self.events), None
+        if self.free is not None and self.free[1] <= self.limit_bytes:
+            return self.free[0] + self.workspace, self.free[1] + self.workspace
         try:
             allocator = replay(self.sizes, self.events, max(0, self.limit_bytes), expandable=self.expandable)
         except OutOfDeviceMemoryError:
@@ -44,6 +49,8 @@ class Replay:
         """Whether the step runs if its storages may take this much."""
         if self.machine.device.kind == "cpu":
             return peak_bytes(self.sizes, self.events) <= limit_bytes
+        if self.free is not None and not self.free[0] <= limit_bytes < self.free[1]:
+            return self.free[1] <= limit_bytes
         try:
             replay(self.sizes, self.events, max(0, int(limit_bytes)), expandable=self.expandable)
         except OutOfDeviceMemoryError:
@@ -58,7 +65,15 @@ class Replay:
 def replay_of(trace: Trace, machine: Machine, *, expandable: bool = False) -> Replay:
     """A trace as it is, to be run through a machine's allocator."""
     sizes = [storage.size for storage in trace.storages]
-    return Replay(sizes, trace.events, workspace_bytes(trace), machine, trains(trace), expandable)
+    free = None if machine.device.kind == "cpu" else _free_peaks(trace, expandable)
+    return Replay(sizes, trace.events, workspace_bytes(trace), machine, trains(trace), expandable, free)
+
+
+@kept_for_itself(16)
+def _free_peaks(trace: Trace, expandable: bool) -> tuple[int, int]:
+    """Allocated and reserved peak of a trace on a device whose memory never runs short."""
+    allocator = replay([storage.size for storage in trace.storages], trace.events, expandable=expandable)
+    return allocator.peak_allocated_bytes, allocator.peak_reserved_bytes
 
 
 def trains(trace: Trace) -> bool:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from sslbench.bench.predict.identity import kept_for_itself
 from sslbench.bench.quantities import Strategy
 from sslbench.bench.trace.events import FORWARD, Storage, Trace
 
@@ -51,6 +52,7 @@ def _block_name(module: str) -> str:
     return match[1] if match else ""
 
 
+@kept_for_itself(16)
 def on_one_of(trace: Trace, strategy: Strategy, devices: int) -> Trace:
     """The trace of a training step as one of several devices runs it: its storages with what the strategy adds."""
     if devices == 1 or not any(storage.category == "gradient" for storage in trace.storages):
