@@ -5,7 +5,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 from sslbench.bench.comparison import Comparison, StepChange
-from sslbench.reports.gate_words import findings, metric_line, metric_name, step_outcome, step_title, summary
+from sslbench.reports.gate_words import (
+    cause_line,
+    findings,
+    metric_line,
+    metric_name,
+    step_outcome,
+    step_title,
+    summary,
+)
+from sslbench.reports.words import plain
 
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _ANNOTATIONS = {"regression": "error", "inconclusive": "warning", "refused": "warning"}
@@ -57,16 +66,16 @@ def _suite(root: ElementTree.Element, step: StepChange) -> dict[str, int]:
     suite = ElementTree.SubElement(root, "testsuite", name=title)
     for reason in step.refused:
         case = ElementTree.SubElement(suite, "testcase", classname=title, name="compared")
-        ElementTree.SubElement(case, "error", message=_xml(reason))
+        ElementTree.SubElement(case, "error", message=plain(reason))
     for metric in step.metrics:
         case = ElementTree.SubElement(suite, "testcase", classname=title, name=metric.name)
         if metric.outcome == "regression":
-            failure = ElementTree.SubElement(case, "failure", message=_xml(metric_line(metric)))
-            failure.text = "\n".join(_xml(cause.text) for cause in metric.causes)
+            failure = ElementTree.SubElement(case, "failure", message=metric_line(metric))
+            failure.text = "\n".join(cause_line(cause, metric) for cause in metric.causes)
         elif metric.outcome == "inconclusive":
-            ElementTree.SubElement(case, "skipped", message=_xml(metric_line(metric)))
+            ElementTree.SubElement(case, "skipped", message=metric_line(metric))
         else:
-            ElementTree.SubElement(case, "system-out").text = _xml(metric_line(metric))
+            ElementTree.SubElement(case, "system-out").text = metric_line(metric)
     counts = {
         "tests": len(list(suite)),
         "failures": len(suite.findall("testcase/failure")),
@@ -75,11 +84,6 @@ def _suite(root: ElementTree.Element, step: StepChange) -> dict[str, int]:
     }
     suite.attrib.update({key: str(count) for key, count in counts.items()})
     return counts
-
-
-def _xml(text: str) -> str:
-    """Without the characters that no XML 1.0 document may hold."""
-    return "".join(letter for letter in text if letter in "\t\n\r" or " " <= letter <= "\ud7ff" or letter >= "\ue000")
 
 
 def gate_sarif(comparison: Comparison) -> str:

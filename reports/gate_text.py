@@ -68,7 +68,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def gate_markdown(comparison: Comparison) -> str:
     """A heading, and a table for each step; causes and notes below it."""
-    parts = [f"## sslbench: {summary(comparison)}"]
+    parts = [f"## sslbench: {escape(summary(comparison))}"]
     for step in comparison.steps:
         parts.append(f"### {SYMBOLS[step_outcome(step)]} {escape(step_title(step))}")
         if step.metrics:
