@@ -21,15 +21,14 @@ from sslbench.bench.predict.time import Sigmas, around, kernel_bounds, operator_
 from sslbench.bench.trace.events import Call, Trace
 from sslbench.hardware_profiles.schema import Machine
 
-KERNELS_SHARE = 0.5
-"""Part of the variance of a prediction's error that the same kernels have on any machine. With the next two from timm's
-published throughput of 2313 steps on an RTX 3090 and an RTX 4090: the same step on both cards, the same model at other
-sizes, and other layouts (docs/accuracy.md)."""
+KERNELS_SHARE = 0.4
+"""Part of the variance of a prediction's error that the same kernels have on any machine. Seen on timm's published
+throughput on an RTX 3090 and an RTX 4090: the same model at other sizes and in other layouts (docs/accuracy.md)."""
 STEP_SHARE = 0.15
-"""Part that belongs to the very step, whatever the machine."""
-MACHINE_SHARE = 0.25
+"""Part that belongs to the very step, whatever the machine. The same step on both of these cards, over the same model."""
+MACHINE_SHARE = 0.35
 """Part that all steps on a machine have; what is left to 1 is the step's on that machine. ResNet-50's published times
-on 16 cards lie 6 to 7 % around their predictions, TF32 and fp16 alike."""
+on 16 cards lie 7 % around their predictions, and on one card TF32 and fp16 alike (bench/published/rows.csv)."""
 FAMILY_SHARE = 0.9
 """Part of a badly known family's error that it has on any machine. From the same two cards."""
 REPEATED_SIGMA = 0.02
