@@ -3,16 +3,13 @@
 import importlib.metadata
 import os
 import platform
-import subprocess
-from functools import cache
-from pathlib import Path
 
 import psutil
 
 from sslbench.bench.quantities import Environment
+from sslbench.hardware_profiles.processor import processor_name
 
 PACKAGES = ("torch", "transformers", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "timm")
-_MAC_QUESTION = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
 
 
 def describe_environment() -> Environment:
@@ -35,29 +32,3 @@ def package_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-@cache
-def processor_name() -> str:
-    """The processor's marketing name; the instruction set (`aarch64`) where the system knows no name."""
-    found = _linux_processor() if platform.system() == "Linux" else _mac_processor()
-    return found or platform.processor() or platform.machine() or "unknown"
-
-
-def _linux_processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    names = (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
-    return next(names, "")
-
-
-def _mac_processor() -> str:
-    if platform.system() != "Darwin":
-        return ""
-    try:
-        answer = subprocess.run(_MAC_QUESTION, capture_output=True, text=True, check=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.strip()

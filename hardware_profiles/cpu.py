@@ -1,17 +1,16 @@
 """This machine's processor, as a machine profile: read from the system, and measured for half a second with numpy."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import psutil
 
 from sslbench.hardware_profiles.control_group import memory_limit_bytes
+from sslbench.hardware_profiles.processor import cache_sizes, processor_info, processor_name, usable_cores
 from sslbench.hardware_profiles.schema import Device, DType, Figure, Machine
 
 LAUNCH = Figure(
@@ -37,10 +36,8 @@ def describe_cpu() -> Machine:
     measured matrix product and the bandwidth the best measured copy, both with all cores that numpy gets and once a
     process. bf16 is derived, and present only where the processor has instructions for it.
     """
-    info = _processor_info()
-    cores = _cores()
-    model = info.get("model name") or platform.processor() or platform.machine() or "unknown processor"
-    cache_bytes = _last_level_cache_bytes()
+    info, cores = processor_info(), usable_cores()
+    cache_bytes = max(cache_sizes().items(), default=(0, 0))[1]
     device = Device(
         kind="cpu",
         vendor=info.get("vendor_id") or "unknown",
@@ -49,7 +46,7 @@ def describe_cpu() -> Machine:
         ),
         memory_bytes=memory_figure(),
         memory_kind="host",
-        memory_bandwidth_bytes_per_second=_bandwidth(cores, cache_bytes or 0),
+        memory_bandwidth_bytes_per_second=_bandwidth(cores, cache_bytes),
         l2_cache_bytes=Figure(value=cache_bytes, basis="measured", source="Linux sysfs, last cache level of core 0")
         if cache_bytes
         else None,
@@ -57,7 +54,7 @@ def describe_cpu() -> Machine:
         peak_flops_per_second=_peaks(info.get("flags", "").split()),
         launch_seconds=LAUNCH,
     )
-    title = f"{' '.join(model.split())}, {cores} core{'s' if cores > 1 else ''}"
+    title = f"{processor_name()}, {cores} core{'s' if cores > 1 else ''}"
     return Machine(name="here", title=title, device=device)
 
 
@@ -68,32 +65,6 @@ def memory_figure() -> Figure:
     if limit is not None and 0 < limit < total:
         return Figure(value=limit, basis="measured", source="memory limit of the control group")
     return Figure(value=total, basis="measured", source="psutil: physical memory that the system reports")
-
-
-def _cores() -> int:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or usable, usable))
-
-
-def _processor_info() -> dict[str, str]:
-    """Fields of the first processor in Linux's /proc/cpuinfo; empty elsewhere."""
-    try:
-        block = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in block.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _last_level_cache_bytes() -> int | None:
-    for index in (3, 2):
-        try:
-            text = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size").read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.endswith("K") and text[:-1].isdigit():
-            return int(text[:-1]) * 1024
-    return None
 
 
 def _peaks(flags: list[str]) -> dict[DType, Figure]:

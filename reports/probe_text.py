@@ -44,7 +44,7 @@ def _figure_rows(view: ProbeView) -> list[tuple[str, ...]]:
 
 def _kernel_rows(view: ProbeView) -> list[tuple[str, ...]]:
     """A kernel's name stands in its first row only."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for kernel in view.kernels:
         for number, point in enumerate(kernel.points):
             head = (kernel.title, kernel.shape_names, kernel.noise) if number == 0 else ("", "", "")

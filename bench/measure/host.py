@@ -89,12 +89,6 @@ def swap_used_bytes() -> int | None:
     return None
 
 
-def usable_cores() -> int:
-    """Physical cores that this process may run on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
-    return max(min(psutil.cpu_count(logical=False) or allowed, allowed), 1)
-
-
 def on_battery(sys: Path = _SYS) -> bool:
     """Whether the machine itself, not a mouse, runs on its battery."""
     if platform.system() != "Linux":

@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 
 from sslbench.bench.errors import MeasureError
-from sslbench.bench.measure.host import usable_cores
 from sslbench.bench.measure.messages import Outcome
 from sslbench.bench.measured import Rank, Scaling
 from sslbench.bench.quantities import Backend
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
+from sslbench.hardware_profiles.processor import usable_cores
 
 STRATEGIES = ("ddp", "fsdp")
 

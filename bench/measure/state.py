@@ -21,6 +21,7 @@ from sslbench.bench.measure.sampler import PeakSampler
 from sslbench.bench.measured import State
 from sslbench.bench.quantities import Energy
 from sslbench.bench.record import Record
+from sslbench.hardware_profiles.processor import usable_cores
 
 _RECENTLY_SECONDS = 2.0  # NVML averages what a process used over about a second
 _NOT_REACHED = "the timed steps were not reached"
@@ -150,8 +151,8 @@ class StateWatch:
         return Surroundings(
             on_gpu=self._gpu is not None,
             threads=outcome.threads,
-            usable_cores=host.usable_cores(),
-            total_cores=psutil.cpu_count(logical=False) or host.usable_cores(),
+            usable_cores=usable_cores(),
+            total_cores=psutil.cpu_count(logical=False) or usable_cores(),
             timed_seconds=self._timed_seconds,
             lowest_clocks=host.holds_clocks_down(),
             heat_events=self._heat_events if self._timed_seconds else 0,

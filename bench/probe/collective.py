@@ -49,7 +49,8 @@ def time_all_reduce(kind: str, devices: int, sizes: Sequence[int] = SIZES) -> Ke
 
 def _run(kind: str, devices: int, sizes: Sequence[int], folder: str) -> None:
     """One process a device; none is left behind, whatever happens."""
-    context = spawn(all_reduce, (devices, kind, tuple(sizes), folder), nprocs=devices, join=False, daemon=True)
+    arguments = (devices, kind, tuple(sizes), folder)
+    context = spawn(all_reduce, arguments, nprocs=devices, join=False, daemon=True)  # type: ignore[no-untyped-call]
     until = time.monotonic() + _TIMEOUT_SECONDS
     try:
         while not context.join(timeout=1.0):

@@ -94,7 +94,7 @@ def _described(device: torch.device) -> tuple[Machine, str]:
     if device.type == "cpu":
         return describe_cpu(), processor_name()
     card = nvidia_card()
-    profile = card and profile_of(card)
+    profile = profile_of(card) if card is not None else None
     if card is None or profile is None:
         name = torch.cuda.get_device_name(device)
         raise MeasureError(f"probe: {name} has no profile to start from: write one as in docs/machines.md")

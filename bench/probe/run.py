@@ -30,8 +30,8 @@ Progress = Callable[[str, int, int | None], None]
 
 ROUNDS = 2
 """How often the whole suite is run: what slows the machine for some seconds meets different kernels each time."""
-COLD_BYTES = 32 * 2**20
-"""What a processor's operands and results make together where they are cold: as much as a large last-level cache."""
+COLD_BYTES = 96 * 2**20
+"""What a processor's operands and results make together where they are cold: more than a last-level cache."""
 MOST_COPIES = 64
 """Of one kernel's operands, however small they are."""
 
@@ -99,7 +99,11 @@ def _copies(kernel: str, dtype: DType, shape: Shape) -> int:
 def _in_turn(calls: list[Call]) -> Call:
     """One call that makes the next of several each time."""
     turn = cycle(calls)
-    return calls[0] if len(calls) == 1 else lambda: next(turn)()
+
+    def call() -> object:
+        return next(turn)()
+
+    return call
 
 
 def _timing(kernel: str, dtype: DType, shapes: tuple[Shape, ...], samples: Mapping[_Key, list[float]]) -> KernelTiming:

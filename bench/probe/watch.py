@@ -14,6 +14,7 @@ from sslbench.bench.measure.gpu import Gpu, first_visible_gpu, process_tree
 from sslbench.bench.measure.gpu_state import GpuLook
 from sslbench.bench.measured import State
 from sslbench.bench.quantities import Memory
+from sslbench.hardware_profiles.processor import usable_cores
 
 
 class Watch:
@@ -38,8 +39,8 @@ class Watch:
         around = Surroundings(
             on_gpu=self._gpu is not None,
             threads=torch.get_num_threads(),
-            usable_cores=host.usable_cores(),
-            total_cores=psutil.cpu_count(logical=False) or host.usable_cores(),
+            usable_cores=usable_cores(),
+            total_cores=psutil.cpu_count(logical=False) or usable_cores(),
             timed_seconds=time.monotonic() - self._began,
             lowest_clocks=host.holds_clocks_down(),
             heat_events=host.heat_events() - self._heat_events,

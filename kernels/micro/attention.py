@@ -16,10 +16,10 @@ def attention(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call:
 
 def backward(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call:
     """Gradients of queries, keys and values; five products for the forward pass's two."""
-    operands = tuple(each.requires_grad_() for each in _operands(device, dtype, shape))
-    out = functional.scaled_dot_product_attention(*operands)
+    q, k, v = (each.requires_grad_() for each in _operands(device, dtype, shape))
+    out = functional.scaled_dot_product_attention(q, k, v)
     gradient = torch.randn_like(out)
-    return lambda: torch.autograd.grad(out, operands, gradient, retain_graph=True)
+    return lambda: torch.autograd.grad(out, (q, k, v), gradient, retain_graph=True)
 
 
 def _operands(

@@ -108,7 +108,6 @@ def test_signs_of_a_container(write, files, environment, kind):
 
 
 def test_this_machine_answers():
-    assert host.usable_cores() >= 1
     assert (host.swap_used_bytes() or 0) >= 0
     assert (host.load_average() or 0) >= 0
     assert host.frequency_mhz() is None or host.frequency_mhz() > 100
