@@ -20,9 +20,9 @@ _MATMUL: tuple[Shape, ...] = (
     (64, 768, 192),
     (64, 64, 64),
     (16, 512, 512),
-    (256, 30522, 256),
-    (30522, 256, 256),
-    (256, 256, 30522),
+    (256, 8192, 256),
+    (8192, 256, 256),
+    (256, 256, 8192),
 )
 _CONVOLUTION: tuple[Shape, ...] = (
     (8, 3, 96, 96, 64, 7, 2, 1),
@@ -61,7 +61,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     **dict.fromkeys(("batch_norm", "batch_norm_backward"), _IMAGES),
     **dict.fromkeys(("max_pool", "max_pool_backward"), ((8, 64, 48, 48),)),
     "strided_copy": ((8, 128, 4, 64), (32, 197, 3, 64)),
-    "fresh_memory": ((64 * MIB,),),
+    "fresh_memory": ((256 * MIB,),),  # more than any free block of the heap
     "dispatch": ((),),
     "dispatch_autograd": ((),),
     "dispatch_backward": ((),),
