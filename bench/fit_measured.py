@@ -16,9 +16,6 @@ from sslbench.bench.record import Record, load_records
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import PHASES
 
-_DOUBTFUL = 2.5
-"""Standard deviations of a measured time from its prediction from which on it is named as doubtful."""
-
 
 def read_measured(paths: Sequence[Path], recipe: Recipe, cache: TraceCache) -> tuple[Elsewhere, list[str]]:
     """What files of measured records say of a recipe's model, and why some records say nothing.
@@ -103,7 +100,7 @@ def _doubts(record: Record, whole: Observation) -> list[str]:
     found, where = [], f"{record.recipe.name} on {record.machine.title}"
     if version := _other_torch(record):
         found.append(f"{where} was measured with torch {version}, whose kernels may take other times than today's")
-    if abs(whole.log_ratio) > _DOUBTFUL * hypot(whole.mix.sigmas.total, whole.sigma):
+    if whole.excess:
         ratio = whole.measured_seconds / whole.predicted_seconds
         found.append(
             f"{where} took {ratio:.2g} times what is predicted there: was it busy, throttled, or another step?"

@@ -25,7 +25,7 @@ KERNELS_SHARE = 0.4
 """Part of the variance of a prediction's error that the same kernels have on any machine. Seen on timm's published
 throughput on an RTX 3090 and an RTX 4090: the same model at other sizes and in other layouts (docs/accuracy.md)."""
 STEP_SHARE = 0.15
-"""Part that belongs to the very step, whatever the machine. The same step on both of these cards, over the same model."""
+"""Part that belongs to the very step, whatever the machine. From the same cards: the same step, not only the model."""
 MACHINE_SHARE = 0.35
 """Part that all steps on a machine have; what is left to 1 is the step's on that machine. ResNet-50's published times
 on 16 cards lie 7 % around their predictions, and on one card TF32 and fp16 alike (bench/published/rows.csv)."""
@@ -35,6 +35,9 @@ REPEATED_SIGMA = 0.02
 """Standard deviation of the logarithm of two runs' medians, beside the spread within a run. An estimate."""
 VERSION_SIGMA = 0.05
 """The same between two versions of PyTorch. timm's inference in NCHW on one card: 2.1 to 2.4, 1.13 to 2.4."""
+DOUBTFUL = 2.0
+"""Standard deviations of a measured time from its prediction beyond which what is more counts as the own affair of that
+step on that machine, such as throttling: Huber's bound, for 95 % of normal errors."""
 PHASE_SIGMA = 0.1
 """What a phase of half the step's time is off beside the errors of whole steps, whose phases make up for each other;
 a shorter one more, by the root of (1 / share - 1). An estimate."""
@@ -71,6 +74,12 @@ class Observation:
         """The logarithm of measured over predicted."""
         return log(self.measured_seconds / self.predicted_seconds)
 
+    @property
+    def excess(self) -> float:
+        """Variance that would make the measured time no more than `DOUBTFUL`; 0 where it is none."""
+        expected = self.mix.sigmas.total**2 + self.sigma**2
+        return max(0.0, (self.log_ratio / DOUBTFUL) ** 2 - expected)
+
 
 @dataclass(frozen=True, slots=True)
 class Sharpened:
@@ -93,14 +102,26 @@ def sharpen(trace: Trace, machine: Machine, step: str, observed: Sequence[Observ
         None where the observations say nothing of this step on this machine.
     """
     target = mix_of(trace, machine, step)
-    shared = np.array([covariance(each.mix, target) for each in observed])
+    own = max((each.excess for each in observed if _place(each.mix) == _place(target)), default=0.0)
+    shared = np.array([_shared(each.mix, target, each.excess * own) for each in observed])
     if not shared.any():
         return None
-    seen = np.array([[covariance(one.mix, other.mix) for other in observed] for one in observed])
+    seen = np.array(
+        [[_shared(one.mix, other.mix, one.excess * other.excess) for other in observed] for one in observed]
+    )
     weights = np.linalg.solve(seen + np.diag([each.sigma**2 for each in observed]), shared)
     seconds = predict_time(trace, machine).step_seconds * exp(weights @ [each.log_ratio for each in observed])
-    left = target.sigmas.total**2 - float(weights @ shared)
+    left = target.sigmas.total**2 + own - float(weights @ shared)
     return Sharpened(seconds, around(seconds, sqrt(max(left, REPEATED_SIGMA**2))))
+
+
+def _place(mix: Mix) -> tuple[str, str]:
+    return mix.step, mix.machine
+
+
+def _shared(one: Mix, other: Mix, excesses: float) -> float:
+    """Covariance with what is in excess of the expected; `excesses`: the product of the two."""
+    return covariance(one, other) + (sqrt(excesses) if _place(one) == _place(other) else 0.0)
 
 
 def mix_of(trace: Trace, machine: Machine, step: str) -> Mix:

@@ -101,4 +101,4 @@ def test_a_sharpened_time_says_by_what_and_what_it_was(record):
     for text in (file.getvalue(), render_html([record]), render_markdown([record])):
         assert "aten.mm.default, batch 8, on aten.mm.default: 220 ms, 10 % longer than predicted" in text
     assert "186 ms, 90 % interval 149 to 242 ms" in file.getvalue()
-    assert "without measurement: 186 ms" in render_html([record])
+    assert "</bdi> 186 ms, 90 % interval 149 to 242 ms.</p>" in render_html([record])

@@ -130,6 +130,19 @@ def test_many_cards_say_more_than_one_and_agree_on_their_mean():
     assert plain < found[0].step_seconds < found[1].step_seconds < 1.2 * plain
 
 
+def test_a_throttled_machine_pulls_less_than_its_share_but_stays_what_it_is():
+    trace = step()
+    plain = predict_time(trace, A100).step_seconds
+    elsewhere = [
+        log(sharpen(trace, A100, "step", seen(trace, find_machine("t4"), ratio)).step_seconds / plain) / log(ratio)
+        for ratio in (1.1, 2.0, 4.0)
+    ]
+    assert elsewhere == sorted(elsewhere, reverse=True)
+    assert elsewhere[-1] < elsewhere[0] / 3
+    same = sharpen(trace, A100, "step", seen(trace, A100, 4.0)).step_seconds / plain
+    assert same == pytest.approx(4.0, rel=0.02)
+
+
 def test_another_kind_of_device_says_nothing():
     assert sharpen(step(), A100, "step", seen(replace(step(), target="cpu"), CPU, 2.0)) is None
 
