@@ -15,22 +15,32 @@ def timm_steps():
     return [(step, _trace(step)) for step in json.loads(gzip.decompress(STEPS.read_bytes()))]
 
 
+@pytest.fixture(scope="session")
+def step_of():
+    """Makes the trace of a step on a GPU that calls operators of these kinds, one after the other."""
+    return _of
+
+
 def _trace(step):
-    kinds = [OperatorKind("aten.view.default", (), 0, 0, 0, is_view=True)]
-    calls = [Call(0, FORWARD, 0)] * step["views"]
+    kinds = [OperatorKind("aten.view.default", (), 0, 0, 0, is_view=True)] * step["views"]
     for count, name, flops, read, written, channels_last, inputs in step["kinds"]:
         shapes = tuple((dtype, tuple(shape)) for dtype, shape in inputs)
-        kinds.append(OperatorKind(name, shapes, flops, read, written, channels_last=channels_last))
-        calls += [Call(len(kinds) - 1, FORWARD, 0)] * count
+        kinds += [OperatorKind(name, shapes, flops, read, written, channels_last=channels_last)] * count
+    return _of(*kinds, batch_size=step["batch"])
+
+
+def _of(*kinds, batch_size=None, tf32=False):
+    places = {kind: place for place, kind in enumerate(dict.fromkeys(kinds))}
     return Trace(
         target="cuda",
-        batch_size=step["batch"],
+        batch_size=batch_size,
         storages=(),
         events=(),
         marks=(0, 0, 0),
         phase_marks=(),
-        kinds=tuple(kinds),
-        calls=tuple(calls),
+        kinds=tuple(places),
+        calls=tuple(Call(places[kind], FORWARD, 0) for kind in kinds),
         modules=("",),
         parameters=0,
+        tf32_matmul=tf32,
     )

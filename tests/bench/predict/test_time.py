@@ -207,3 +207,34 @@ def test_a_step_takes_as_long_as_the_host_or_the_device_needs(trace):
     prediction = predict_time(trace, A100)
     assert prediction.step_seconds >= max(prediction.device_seconds, prediction.dispatch_seconds)
     assert sum(prediction.seconds_by_class.values()) == pytest.approx(prediction.device_seconds)
+
+
+# ---------------------------------------------------------------------- a host that waits
+WORK, ASKS, SMALL = (
+    kind("mm", (4096, 4096), (4096, 4096), flops=2 * 4096**3, moved=2**26),
+    OperatorKind("aten._local_scalar_dense.default", (("float32", ()),), 0, 4, 4),
+    kind("add", (8,), (8,), moved=32),
+)
+
+
+def test_a_host_that_waits_for_a_number_does_not_run_ahead(step_of):
+    free = predict_time(step_of(*[WORK] * 50, *[SMALL] * 1000), A100)
+    waits = predict_time(step_of(*[WORK] * 50, ASKS, *[SMALL] * 1000), A100)
+    assert free.step_seconds < 1.3 * max(free.device_seconds, free.dispatch_seconds)
+    launching = 1000 * A100.device.launch_seconds.value
+    assert waits.step_seconds == pytest.approx(waits.device_seconds + launching, rel=0.1)
+
+
+@given(st.lists(st.sampled_from([WORK, ASKS, SMALL]), min_size=1, max_size=60))
+def test_a_step_with_waits_takes_as_long_as_its_timeline(step_of, kinds):
+    """Against a clock of the host and one of the device, moved call by call over steps until they repeat."""
+    step = step_of(*kinds, ASKS)
+    launch = A100.device.launch_seconds.value
+    host = device = begun = 0.0
+    for _ in range(2):
+        begun = device
+        for call in step.calls:
+            host += launch
+            device = max(host, device) + operator_seconds(step.kinds[call.kind], A100.device, step)
+            host = max(host, device) if step.kinds[call.kind] is ASKS else host
+    assert predict_time(step, A100).step_seconds == pytest.approx(device - begun, rel=1e-6)
