@@ -16,7 +16,7 @@ AUTO = "auto"
 """The batch size that asks for the largest batch that runs."""
 STRATEGIES = ("ddp", "fsdp")
 """How several devices share a step."""
-_NAMES = ("name", "title", "objective", "factory", "options", "paper")
+_NAMES = ("name", "title", "objective", "factory", "options", "paper", "budget")
 RECIPE_KEYS = tuple(name for name in Recipe.model_fields if name not in _NAMES)
 """Fields of a recipe that a sweep may vary."""
 SWITCHES = tuple(name for name in RECIPE_KEYS if Recipe.model_fields[name].annotation is bool)
