@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 from sslbench.bench.published.rows import stated_accuracy, stated_verdicts
 
@@ -38,8 +38,9 @@ class Accuracy:
     group: str
     metric: str
     rows: int
+    mean: float
+    """Of the absolute errors, as the next three."""
     median: float
-    """Of the absolute errors, as the next two."""
     ninth_decile: float
     worst: float
     inside: float | None
@@ -88,6 +89,7 @@ def _accuracy(group: str, metric: str, rows: list[Comparison]) -> Accuracy:
         group=group,
         metric=metric,
         rows=len(rows),
+        mean=fmean(errors),
         median=median(errors),
         ninth_decile=errors[-(-9 * len(errors) // 10) - 1],
         worst=errors[-1],
@@ -105,7 +107,7 @@ def worsened(found: Iterable[Accuracy | Verdicts]) -> list[str]:
         stated = stated_accuracy().get((each.group, each.metric))
         if stated is None:
             continue
-        for name in ("median", "ninth_decile", "worst"):
+        for name in ("mean", "median", "ninth_decile", "worst"):
             value = getattr(each, name)
             if value > stated[name] + TOLERANCE:
                 what = f"{each.group}, {each.metric}: {name.replace('_', ' ')} error"

@@ -16,7 +16,7 @@ _METRICS = {
     "seconds": "step time",
     "runs": "whether it runs",
 }
-_HEADER = ("group", "what", "rows", "median", "9 of 10", "worst", "inside")
+_HEADER = ("group", "what", "rows", "mean", "median", "9 of 10", "worst", "inside")
 _VERDICT_HEADER = ("group", "verdicts", "right", "wrong", "tight")
 _ROW_HEADER = ("row", "machine", "what", "measured", "predicted", "error")
 
@@ -74,6 +74,7 @@ def _errors(each: Accuracy) -> tuple[str, ...]:
         each.group,
         _METRICS[each.metric],
         str(each.rows),
+        f"{each.mean:.1%}",
         f"{each.median:.1%}",
         f"{each.ninth_decile:.1%}",
         f"{each.worst:.1%}",

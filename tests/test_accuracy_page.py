@@ -16,7 +16,7 @@ BLOCK = re.compile(r"(<!-- accuracy -->\n).*?(<!-- /accuracy -->)", re.DOTALL)
 
 def stated():
     errors = [
-        Accuracy(group, metric, int(row["rows"]), row["median"], row["ninth_decile"], row["worst"], row["inside"])
+        Accuracy(group=group, metric=metric, **{**row, "rows": int(row["rows"])})
         for (group, metric), row in stated_accuracy().items()
     ]
     decided = [

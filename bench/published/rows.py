@@ -64,7 +64,7 @@ def _setting(text: str) -> Any:
 def stated_accuracy() -> dict[tuple[str, str], dict[str, float]]:
     """What is stated of every group and metric.
 
-    Rows, the median, ninth decile and worst of the absolute error, and the share of rows inside their interval.
+    Rows, the mean, median, ninth decile and worst of the absolute error, and the share of rows inside their interval.
     """
     lines = files("sslbench.bench.published").joinpath("stated.csv").read_text("utf-8").splitlines()
     return {
