@@ -126,7 +126,7 @@ def _located(argument: str) -> tuple[Path, Path]:
     try:
         root = git(file.resolve().parent, "rev-parse", "--show-toplevel")
     except GitError as error:
-        raise GitError(f"{file}: lies in no git repository: {error}") from error
+        raise GitError(f"{file}: lies in no git repository") from error
     return file.resolve(), Path(root).resolve()
 
 

@@ -44,7 +44,6 @@ class Step:
     outcome: str
     symbol: str
     look: str
-    sides: str
     refused: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -67,18 +66,17 @@ def gate_html(comparison: Comparison) -> str:
 
 def _gate(comparison: Comparison) -> Gate:
     title, _, sides = summary(comparison).partition(": ")
-    steps = tuple(_step(step, comparison) for step in comparison.steps)
+    steps = tuple(_step(step) for step in comparison.steps)
     return Gate(title=title, sides=sides, steps=steps, notes=tuple(map(plain, comparison.notes)))
 
 
-def _step(step: StepChange, comparison: Comparison) -> Step:
+def _step(step: StepChange) -> Step:
     outcome = step_outcome(step)
     return Step(
         title=step_title(step),
         outcome=outcome,
         symbol=SYMBOLS[outcome],
         look=_LOOKS.get(outcome, "none"),
-        sides=f"Base: {plain(comparison.base)}. New: {plain(comparison.new)}.",
         refused=tuple(map(plain, step.refused)),
         rows=tuple(_row(metric) for metric in step.metrics),
         notes=tuple(map(plain, step.notes)),

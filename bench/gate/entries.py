@@ -72,8 +72,15 @@ def load_entries(folder: Path) -> list[Entry]:
     Raises:
         RecordError: a file is none, or no record is measured.
     """
-    texts = ((file, file.read_bytes()) for file in record_files(folder))
+    texts = ((file, _bytes(file)) for file in record_files(folder))
     return _measured((entry for file, text in texts for entry in _entries(file, text)), str(folder))
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{file}: {error.strerror}") from error
 
 
 def load_branch(repository: Path, branch: str, folder: str) -> list[Entry]:
