@@ -66,7 +66,14 @@ def test_errors_are_relative_to_what_was_measured_and_ordered():
     found = [comparison(predicted=100 + error, inside=error < 9) for error in (*range(10), -20)]
     (errors,) = accuracy(found)
     assert errors == Accuracy(
-        "group", "allocated", 11, pytest.approx(65 / 1100), pytest.approx(0.05), pytest.approx(0.09), pytest.approx(0.2), 10 / 11
+        "group",
+        "allocated",
+        11,
+        pytest.approx(65 / 1100),
+        pytest.approx(0.05),
+        pytest.approx(0.09),
+        pytest.approx(0.2),
+        10 / 11,
     )
 
 
