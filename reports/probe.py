@@ -41,6 +41,8 @@ class KernelRows:
     shape_names: str
     noise: str
     points: tuple[PointRow, ...]
+    best: PointRow | None
+    """The size with the most FLOP a second; None for a kernel that is not made of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +116,24 @@ def _kernel(timing: KernelTiming) -> KernelRows:
         shape_names=" x ".join(plain(name, LABEL_LENGTH) for name in timing.shape_names),
         noise=format_share(timing.noise),
         points=tuple(_point(timing, point) for point in timing.points),
+        best=_best(timing),
     )
+
+
+def _best(timing: KernelTiming) -> PointRow | None:
+    rates = [((kernel_flops(timing.kernel, point.shape) or 0.0) / point.seconds, point) for point in timing.points]
+    fastest, point = max(rates, key=lambda pair: pair[0], default=(0.0, None))
+    return _point(timing, point) if point is not None and fastest else None
 
 
 def _point(timing: KernelTiming, point: Point) -> PointRow:
     shape = " x ".join(format(size, ",") for size in point.shape)
     if timing.shape_names == ("bytes",):
         shape = format_bytes(point.shape[0])
-    return PointRow(shape, format_seconds(point.seconds), rate(timing, point))
+    return PointRow(shape, format_seconds(point.seconds), _rate(timing, point))
 
 
-def rate(timing: KernelTiming, point: Point) -> str:
+def _rate(timing: KernelTiming, point: Point) -> str:
     """What a time stands for: FLOP a second, else bytes a second, else nothing."""
     flops = kernel_flops(timing.kernel, point.shape)
     if flops is not None:

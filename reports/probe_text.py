@@ -1,11 +1,18 @@
-"""A probed machine on the terminal and as Markdown: figures, then the best rate of each kernel."""
+"""A probed machine on the terminal and as Markdown."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.reports.markdown import escape, table
-from sslbench.reports.probe import ProbeView, probe_view
+from sslbench.reports.probe import UNRATED, ProbeView, probe_view
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _FIGURES = ("figure", "measured", "rated", "of rated")
 _KERNELS = ("kernel", "sizes", "noise", "size", "time", "rate")
+_BEST = ("kernel", "best rate", "at size")
 
 
 def probe_markdown(machine: Machine) -> str:
@@ -19,23 +26,31 @@ def probe_markdown(machine: Machine) -> str:
 
 
 def print_probe(machine: Machine) -> None:
-    """The same on the terminal, without the kernels: they are in the profile and on its page."""
-    from rich import box  # noqa: PLC0415 - rich is loaded only to draw
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    """The figures and the best rates on the terminal; every size is in the profile and on its page."""
+    from rich.console import Console  # noqa: PLC0415 - rich is loaded only to draw
 
     view = probe_view(machine)
     console = Console(markup=False, highlight=False, emoji=False)
-    console.print(f"{view.title}: {view.made}")
-    console.print(view.processor)
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, heading in enumerate(_FIGURES):
-        drawn.add_column(heading, justify="right" if position else "left", no_wrap=True)
-    for row in _figure_rows(view):
-        drawn.add_row(*row)
-    console.print(drawn)
+    for line in (view.title, view.made, view.processor):
+        console.print(line)
+    rated = any(row.rated != UNRATED for row in view.figures)
+    console.print(_drawn(_FIGURES, _figure_rows(view), len(_FIGURES) if rated else 2))
+    console.print(_drawn(_BEST, [(each.title, each.best.rate, each.best.shape) for each in view.kernels if each.best]))
     for warning in view.warnings:
         console.print(f"doubtful: {warning}")
+
+
+def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> "Table":
+    """A table's first columns, all by default; words to the left, numbers to the right."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, heading in enumerate(header[:columns]):
+        drawn.add_column(heading, justify="right" if position else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row[:columns])
+    return drawn
 
 
 def _figure_rows(view: ProbeView) -> list[tuple[str, ...]]:

@@ -69,7 +69,7 @@ def probe(kind: str, *, quick: bool = False, progress: Progress | None = None) -
         threads=torch.get_num_threads() if kind == "cpu" else None,
         date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         seconds=round(time.monotonic() - began, 1),
-        warnings=watch.warnings(),
+        warnings=(*watch.warnings(), *_hurried(ran)),
     )
     changes = {
         "device": with_figures(base.device, ran.timings),
@@ -78,6 +78,13 @@ def probe(kind: str, *, quick: bool = False, progress: Progress | None = None) -
         "notes": "",
     }
     return Probed(base.model_copy(update=changes), tuple(ran.left_out))
+
+
+def _hurried(ran: Ran) -> list[str]:
+    if not ran.hurried:
+        return []
+    sizes = sum(len(timing.points) for timing in ran.timings)
+    return [f"{ran.hurried} of {sizes} sizes were timed in haste, for the time was over: probe again when it is quiet"]
 
 
 def _add_all_reduce(ran: Ran, progress: Progress | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from sslbench.bench.blame import in_brief
 from sslbench.bench.measure.timing import without_collector
 from sslbench.bench.probe.figures import rounded
-from sslbench.bench.probe.timing import time_call
+from sslbench.bench.probe.timing import FEWEST_BLOCKS, time_call
 from sslbench.bench.statistics import median_absolute_deviation
 from sslbench.hardware_profiles.schema import DType, KernelTiming, Point
 from sslbench.hardware_profiles.work import kernel_bytes
@@ -43,13 +43,15 @@ class Ran:
     timings: list[KernelTiming]
     left_out: list[str]
     """Kernels that could not run here, each with the reason."""
+    hurried: int
+    """Sizes that were timed in fewer blocks than are wanted, because the time was over."""
 
 
 def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: Progress | None = None) -> Ran:
     """Time every kernel of the suite at every size, in `ROUNDS` rounds.
 
-    Each point gets its share of the time that is left, so that what short ones leave goes to the others; a few blocks
-    are timed whatever they take.
+    Each point gets its share of the time that is left, so that what short ones leave goes to the others. When the time
+    is over, as on a machine that others keep busy, every point still gets one block in the first round, and none later.
 
     Args:
         suite: names of `MICROS`, and their sizes.
@@ -66,7 +68,7 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
         for done, point in enumerate(points * ROUNDS):
             if progress is not None:
                 progress(f"{point[0].replace('_', ' ')} {point[1]}", done, total)
-            if point in left_out:
+            if point in left_out or (point in samples and time.monotonic() >= until):
                 continue
             share = max(until - time.monotonic(), 0.0) / (total - done)
             try:
@@ -76,7 +78,8 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
             gc.collect()
     timings = [_timing(kernel, dtype, shapes, samples) for (kernel, dtype), shapes in suite.items()]
     reasons = [f"{kernel} {dtype} {list(shape)}: {why}" for (kernel, dtype, shape), why in left_out.items()]
-    return Ran([timing for timing in timings if timing.points], reasons)
+    hurried = sum(len(each) < FEWEST_BLOCKS for each in samples.values() if each)
+    return Ran([timing for timing in timings if timing.points], reasons, hurried)
 
 
 def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device, seconds: float) -> list[float]:

@@ -29,7 +29,8 @@ def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float
     Args:
         call: one call of the kernel.
         device: which it runs on.
-        seconds: no further block begins after this long, once there are `FEWEST_BLOCKS`.
+        seconds: no further block begins after this long, once there are `FEWEST_BLOCKS`; where it is 0,
+            after the first.
     """
     until = time.monotonic() + seconds
     calls = _calls_a_block(call, device)
@@ -43,7 +44,7 @@ def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float
     for blocks in itertools.count(1):
         clock.time(block)
         queued.append(queued_seconds())
-        if blocks < FEWEST_BLOCKS:
+        if blocks < FEWEST_BLOCKS and seconds > 0:
             continue
         if time.monotonic() >= until or half_width(undisturbed(clock.finished_seconds(), queued)) <= TOLERANCE:
             break

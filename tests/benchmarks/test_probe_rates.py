@@ -25,7 +25,8 @@ def probed(kernel, shape):
 def of_torch(shape):
     m, n, k = shape
     operands = {"x": torch.randn(m, k), "w": torch.randn(n, k), "b": torch.randn(n)}
-    timer = Timer("linear(x, w, b)", "from torch.nn.functional import linear", globals=operands)
+    setup, threads = "from torch.nn.functional import linear", torch.get_num_threads()
+    timer = Timer("linear(x, w, b)", setup, globals=operands, num_threads=threads)
     with torch.no_grad():
         return timer.blocked_autorange(min_run_time=0.5).median
 
