@@ -9,7 +9,7 @@ from typing import Any
 
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.gate.snapshot import StepSnapshot
-from sslbench.bench.gate.take import find_target, take_step
+from sslbench.bench.gate.take import Asked, find_target, take_step
 from sslbench.bench.measure.backends import default_backend
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import resolve_recipe
@@ -59,7 +59,7 @@ class TracedStep:
         return self._taken(device).work.kernel_launches
 
     def _take(self, device: str) -> StepSnapshot:
-        return take_step(self._recipe, self._changes, find_target(device), TraceCache(cache_folder()))
+        return take_step(Asked(self._recipe, self._changes, find_target(device)), TraceCache(cache_folder()))
 
 
 @dataclass(frozen=True, slots=True)

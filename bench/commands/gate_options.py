@@ -19,6 +19,7 @@ LIMIT_OPTIONS = {
     "memory": "More memory that passes, as 1% or 64MiB.  [default: 1%]",
     "energy": "More energy of a step that passes.  [default: 5%]",
     "flops": "Snapshots: more FLOP that pass.",
+    "bytes": "Snapshots: more bytes moved to and from memory that pass.",
     "launches": "Snapshots: more kernel launches that pass.",
 }
 

@@ -8,7 +8,7 @@ import click
 from sslbench.bench.commands.options import changes_from, recipes_options
 from sslbench.bench.files import check_writable
 from sslbench.bench.gate.snapshot import StepSnapshot, write_snapshot
-from sslbench.bench.gate.take import find_target, take_snapshot
+from sslbench.bench.gate.take import Asked, find_target, take_snapshot
 from sslbench.bench.trace.cache import TraceCache, cache_folder
 from sslbench.reports.units import format_bytes, format_si
 
@@ -25,6 +25,8 @@ from sslbench.reports.units import format_bytes, format_si
     help="cuda, cuda:9.0 (compute capability), cpu, cpu:16 (threads), or a machine, whose kind of device is meant; "
     "repeat for more.",
 )
+@click.option("--graph-breaks", "graph", is_flag=True, help="Count torch.compile's graph breaks, too.")
+@click.option("--onnx", is_flag=True, help="Count the nodes of the exported inference step, too.")
 @click.option("--no-cache", is_flag=True, help="Trace again, and keep nothing.")
 @click.option(
     "-o",
@@ -35,7 +37,16 @@ from sslbench.reports.units import format_bytes, format_si
     metavar="FILE",
     help="Where the snapshot goes.",
 )
-def command(*, recipes: tuple[str, ...], targets: tuple[str, ...], no_cache: bool, output: Path, **params: Any) -> None:
+def command(
+    *,
+    recipes: tuple[str, ...],
+    targets: tuple[str, ...],
+    graph: bool,
+    onnx: bool,
+    no_cache: bool,
+    output: Path,
+    **params: Any,
+) -> None:
     """Store what each RECIPE's step costs and where, as a baseline for `sslbench compare`.
 
     RECIPE is a name from `sslbench recipes`, a recipe TOML, or file.py:function in the working folder. The step is
@@ -46,7 +57,9 @@ def command(*, recipes: tuple[str, ...], targets: tuple[str, ...], no_cache: boo
     changes = changes_from(params)
     found = [find_target(name) for name in dict.fromkeys(targets)]
     cache = TraceCache(None if no_cache else cache_folder())
-    steps = [(recipe, changes, target) for recipe in dict.fromkeys(recipes) for target in found]
+    steps = [
+        Asked(recipe, changes, target, graph=graph, onnx=onnx) for recipe in dict.fromkeys(recipes) for target in found
+    ]
     snapshot = take_snapshot(steps, cache)
     write_snapshot(output, snapshot)
     for step in snapshot.steps:

@@ -3,6 +3,7 @@
 There is no noise: the same code with the same versions has the same numbers, so every difference is one of the code.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -20,8 +21,8 @@ from sslbench.bench.comparison import (
 )
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.gate.attribution import memory_causes, work_causes
-from sslbench.bench.gate.snapshot import Called, Snapshot, StepSnapshot, load_snapshot
-from sslbench.bench.gate.take import take_step, versions_of
+from sslbench.bench.gate.snapshot import Called, GraphBreaks, OnnxGraph, Snapshot, StepSnapshot, load_snapshot
+from sslbench.bench.gate.take import Asked, take_step, versions_of
 from sslbench.bench.quantities import Part
 from sslbench.bench.trace.cache import TraceCache, cache_folder
 
@@ -88,10 +89,15 @@ def _traced_again(snapshot: Snapshot, folder: Path) -> tuple[dict[str, str], _Fo
     with chdir(folder):
         for step in snapshot.steps:
             try:
-                found[_key(step)] = take_step(step.recipe, step.changes, step.target, cache)
+                found[_key(step)] = take_step(_asked(step), cache)
             except SSLBenchError as error:
                 found[_key(step)] = error
     return versions_of(step for step in found.values() if isinstance(step, StepSnapshot)), found
+
+
+def _asked(step: StepSnapshot) -> Asked:
+    graph, onnx = step.graph is not None, step.onnx is not None
+    return Asked(step.recipe, step.changes, step.target, graph=graph, onnx=onnx)
 
 
 def _differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -131,6 +137,34 @@ def _recipe_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
 def _metrics(base: StepSnapshot, new: StepSnapshot, limits: Mapping[str, Limit]) -> Iterator[MetricChange]:
     yield from _memory(base, new, limits)
     yield from _work(base, new, limits)
+    if base.graph is not None and new.graph is not None:
+        yield _metric(
+            "graph.breaks", "count", (base.graph, new.graph), limits["breaks"], _breaks(base.graph, new.graph)
+        )
+    if base.onnx is not None and new.onnx is not None:
+        yield _metric("onnx.nodes", "count", (base.onnx, new.onnx), None, _nodes(base.onnx, new.onnx))
+
+
+def _breaks(base: GraphBreaks, new: GraphBreaks) -> tuple[Cause, ...]:
+    """Breaks that one side has alone, known again by their reason: lines move."""
+    old, now = (Counter(reason.partition(": ")[2] for reason in side.reasons) for side in (base, new))
+    places = {reason.partition(": ")[2]: reason.partition(": ")[0] for reason in (*base.reasons, *new.reasons)}
+    return tuple(
+        Cause(
+            text=f"{reason} at {places[reason]}",
+            change=now[reason] - old[reason],
+            file=places[reason].rpartition(":")[0],
+            line=int(places[reason].rpartition(":")[2]) if ":" in places[reason] else None,
+        )
+        for reason in sorted(places)
+        if now[reason] != old[reason]
+    )
+
+
+def _nodes(base: OnnxGraph, new: OnnxGraph) -> tuple[Cause, ...]:
+    names = sorted(base.operators.keys() | new.operators.keys())
+    changes = {name: new.operators.get(name, 0) - base.operators.get(name, 0) for name in names}
+    return _told(changes)
 
 
 def _memory(base: StepSnapshot, new: StepSnapshot, limits: Mapping[str, Limit]) -> Iterator[MetricChange]:
@@ -181,7 +215,13 @@ def _metric(
     old, now = (float(getattr(side, name.rpartition(".")[2])) for side in sides)
     allowed = None if limit is None else limit.allowed(old)
     return MetricChange(
-        name=name, unit=unit, base=old, new=now, allowed=allowed, outcome=judged(old, now, allowed), causes=causes
+        name=name,
+        unit=unit,
+        base=old,
+        new=now,
+        allowed=allowed,
+        outcome=judged(old, now, allowed),
+        causes=causes if old != now else (),
     )
 
 

@@ -6,6 +6,7 @@ A step of the user's own must lie in the working folder: its paths are then the 
 import platform
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,17 @@ from sslbench.bench.environment import package_version
 from sslbench.bench.errors import SnapshotError
 from sslbench.bench.fit import load_trace, target_of, with_defaults
 from sslbench.bench.gate.sites import launched, phase_at, sites
-from sslbench.bench.gate.snapshot import PeakMemory, Snapshot, StepSnapshot, TargetDevice, TotalWork
+from sslbench.bench.gate.snapshot import (
+    GraphBreaks,
+    OnnxGraph,
+    PeakMemory,
+    Snapshot,
+    StepSnapshot,
+    TargetDevice,
+    TotalWork,
+)
 from sslbench.bench.machines import find_machine
+from sslbench.bench.onnx.cache import ModelCache, model_folder
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import resolve_recipe
@@ -53,34 +63,64 @@ def find_target(name: str) -> TargetDevice:
     return TargetDevice(name=name, device="cpu", threads=threads)
 
 
-def take_snapshot(steps: Iterable[tuple[str, dict[str, Any], TargetDevice]], cache: TraceCache) -> Snapshot:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A step to take: of what, for what."""
+
+    recipe: str
+    """As `resolve_recipe` takes it."""
+    changes: dict[str, Any]
+    target: TargetDevice
+    graph: bool = False
+    """Whether graph breaks are counted."""
+    onnx: bool = False
+    """Whether the inference step is exported."""
+
+
+def take_snapshot(steps: Iterable[Asked], cache: TraceCache) -> Snapshot:
     """Trace steps in the working folder.
 
     Args:
-        steps: each a recipe as `resolve_recipe` takes it, its changes, and what it is traced for.
+        steps: what is taken.
         cache: where traces are kept between calls.
 
     Raises:
         SSLBenchError: a step cannot be built or traced.
     """
-    taken = [take_step(recipe, changes, target, cache) for recipe, changes, target in steps]
+    taken = [take_step(step, cache) for step in steps]
     return Snapshot(versions=versions_of(taken), steps=tuple(taken))
 
 
-def take_step(recipe: str, changes: dict[str, Any], target: TargetDevice, cache: TraceCache) -> StepSnapshot:
+def take_step(asked: Asked, cache: TraceCache) -> StepSnapshot:
     """One step of a snapshot; arguments and errors as of `take_snapshot`."""
-    recipe = _in_folder(recipe)
-    resolved = with_defaults(resolve_recipe(recipe, changes))
+    recipe, target = _in_folder(asked.recipe), asked.target
+    resolved = with_defaults(resolve_recipe(recipe, asked.changes))
+    # First of all: a trace leaves a light stand-in in torch._dynamo's place with what it imports.
+    graph = _graph_breaks(resolved) if asked.graph else None
     trace = _traced(resolved, target, cache)
     return StepSnapshot(
         recipe=recipe,
-        changes=changes,
+        changes=asked.changes,
         resolved=resolved.model_dump(mode="json", exclude_defaults=True, exclude=_SAID_ELSEWHERE),
         target=target,
         memory=_memory(trace, expandable=resolved.expandable_segments),
         work=_work(trace),
+        graph=graph,
+        onnx=_onnx_nodes(resolved, keep=cache.folder is not None) if asked.onnx else None,
         sites=sites(trace, find_peak(trace)),
     )
+
+
+def _graph_breaks(recipe: Recipe) -> GraphBreaks:
+    from sslbench.bench.gate.graphs import graph_breaks  # noqa: PLC0415 - imports torch._dynamo
+
+    return graph_breaks(recipe)
+
+
+def _onnx_nodes(recipe: Recipe, *, keep: bool) -> OnnxGraph:
+    from sslbench.bench.gate.onnx_nodes import onnx_nodes  # noqa: PLC0415 - imports onnx, and torch to export
+
+    return onnx_nodes(recipe, ModelCache(model_folder() if keep else None))
 
 
 def _in_folder(recipe: str) -> str:
@@ -141,6 +181,11 @@ def versions_of(steps: Iterable[StepSnapshot]) -> dict[str, str]:
 
     Build tags are left out: a trace of `2.9.0+cu128` and of `2.9.0+cpu` is the same.
     """
-    through = {site.line.partition("/")[0] for step in steps for site in step.sites} | {"sslbench", "torch"}
-    found = {name: (package_version(name) or "unknown").partition("+")[0] for name in sorted(through & set(LIBRARIES))}
+    taken = list(steps)
+    through = {site.line.partition("/")[0] for step in taken for site in step.sites} | {"sslbench", "torch"}
+    exporters = {"onnx", "onnxscript"} if any(step.onnx is not None for step in taken) else set()
+    found = {
+        name: (package_version(name) or "unknown").partition("+")[0]
+        for name in sorted(through & set(LIBRARIES) | exporters)
+    }
     return {"python": ".".join(platform.python_version_tuple()[:2]), **found}

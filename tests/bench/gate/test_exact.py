@@ -12,7 +12,7 @@ from sslbench.bench.comparison import Limit
 from sslbench.bench.errors import SnapshotError
 from sslbench.bench.gate.exact import compare_snapshots
 from sslbench.bench.gate.snapshot import load_snapshot, write_snapshot
-from sslbench.bench.gate.take import find_target, take_snapshot
+from sslbench.bench.gate.take import Asked, find_target, take_snapshot
 from sslbench.bench.trace.cache import TraceCache
 
 MIB = 2**20
@@ -20,7 +20,7 @@ NOISE = "        noise = torch.ones(262144, device=device).mean()\n"
 
 
 def snapshot(*targets, recipe="my_step.py:build", **changes):
-    steps = [(recipe, changes, find_target(name)) for name in targets or ("cuda",)]
+    steps = [Asked(recipe, changes, find_target(name)) for name in targets or ("cuda",)]
     return take_snapshot(steps, TraceCache(None))
 
 

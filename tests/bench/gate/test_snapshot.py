@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sslbench.bench.errors import RecipeError, SnapshotError
 from sslbench.bench.gate import snapshot as snapshot_module
 from sslbench.bench.gate.snapshot import Snapshot, dump_snapshot, is_snapshot, load_snapshot
-from sslbench.bench.gate.take import find_target, take_snapshot
+from sslbench.bench.gate.take import Asked, find_target, take_snapshot
 from sslbench.bench.trace.cache import TraceCache
 
 
 def taken(*names, recipe="my_step.py:build", **changes):
-    return take_snapshot([(recipe, changes, find_target(name)) for name in names or ("cuda",)], TraceCache(None))
+    return take_snapshot([Asked(recipe, changes, find_target(name)) for name in names or ("cuda",)], TraceCache(None))
 
 
 def test_rows_add_up_to_the_totals(project):
