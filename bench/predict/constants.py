@@ -14,12 +14,23 @@ from itertools import pairwise
 from types import ModuleType
 
 from sslbench.bench.explanation import ConstantUsed
-from sslbench.bench.predict import capacity, convolution, efficiency, gemm, gpu, gpu_kernels, memory, time, workspace
+from sslbench.bench.predict import (
+    capacity,
+    convolution,
+    cpu,
+    efficiency,
+    gemm,
+    gpu,
+    gpu_kernels,
+    memory,
+    time,
+    workspace,
+)
+from sslbench.bench.predict.cpu_kernels import operator_work
 from sslbench.bench.predict.gpu_kernels import operator_kernels
-from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.peak import peak_flops
-from sslbench.bench.trace.events import Trace
-from sslbench.hardware_profiles.schema import Figure, Machine
+from sslbench.bench.trace.events import OperatorKind, Trace
+from sslbench.hardware_profiles.schema import Device, Figure, Machine
 
 MODULES: tuple[ModuleType, ...] = (
     capacity,
@@ -31,6 +42,7 @@ MODULES: tuple[ModuleType, ...] = (
     gemm,
     gpu_kernels,
     convolution,
+    cpu,
 )
 _UNITS = {"BYTES_PER_SECOND": "B/s", "FLOPS_PER_SECOND": "FLOP/s", "BYTES": "B", "SECONDS": "s"}
 _LINK = re.compile(r"https?://\S+[^\s.,;)]")
@@ -106,7 +118,10 @@ _COUNTS: dict[str, _Applies] = {
     **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_"), _on_gpu),
     **dict.fromkeys(("LAYER_NORM_", "ATTENTION_", "PLANE_"), _on_gpu),
     **dict.fromkeys(("TILE_", "FILLED_TILE", "K_STEP", "LEAST_SPLIT_"), _on_gpu),
-    **dict.fromkeys(("CPU_", "FRESH_"), _on_cpu),
+    "CPU_PROBED_": lambda trace, machine: _on_cpu(trace, machine) and cpu.is_probed(machine.device),
+    "CPU_NOT_PROBED_": lambda trace, machine: _on_cpu(trace, machine) and not cpu.is_probed(machine.device),
+    "CPU_FRESH_BYTES_PER_SECOND": lambda trace, machine: _on_cpu(trace, machine) and not cpu.is_probed(machine.device),
+    "CPU_": _on_cpu,
 }
 """Where a constant counts, by the beginning of its name; the first that matches."""
 
@@ -164,19 +179,25 @@ def documented(module: ModuleType) -> dict[str, str]:
 def _factors(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
     kinds = [kind for kind in trace.kinds if not kind.is_view]
     if machine.device.kind == "cpu":
-        source = documented(efficiency)["_CPU"]
-        for operator_class in sorted({classify(kind) for kind in kinds}):
-            factors = zip(("arithmetic", "traffic"), efficiency.cpu_factors(operator_class), strict=True)
-            yield from _family_factors(operator_class, dict(factors), source)
+        yield from _on_processor(kinds, machine.device)
         return
     source = f"fitted on {', '.join(_LINK.findall(efficiency.__doc__ or ''))}"
     for family in sorted({kernel.family for kind in kinds for kernel in operator_kernels(kind)}):
         yield from _family_factors(family, efficiency.gpu_reach(family)._asdict(), source)
 
 
+def _on_processor(kinds: list[OperatorKind], device: Device) -> Iterator[ConstantUsed]:
+    """Usual factors; of a machine that was probed they follow from its own kernels, which its profile lists."""
+    if cpu.is_probed(device):
+        return
+    source = documented(cpu)["_USUAL"]
+    for kernel in sorted({work.kernel for kind in kinds if (work := operator_work(kind))}):
+        yield from _family_factors(kernel.replace("_", " "), {"ideal": cpu.usual_factor(kernel)}, source)
+
+
 _FACTOR_MEANINGS = {
+    "ideal": "times its ideal time",
     "arithmetic": "times its ideal time for arithmetic",
-    "traffic": "times its ideal time for traffic",
     "instructions": "instructions of a lane for an element",
     "passes": "times that its data goes through memory",
 }

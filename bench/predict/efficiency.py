@@ -9,10 +9,6 @@ https://github.com/huggingface/pytorch-image-models/tree/main/results; docs/accu
 from typing import NamedTuple
 
 from sslbench.bench.predict.kernel import Family
-from sslbench.bench.predict.operators import OperatorClass
-
-Factors = tuple[float, float]
-"""(compute, bytes): times its ideal time that an operator takes on a CPU for its arithmetic and for its traffic."""
 
 
 class Reach(NamedTuple):
@@ -72,23 +68,6 @@ _GPU: dict[Family, Reach] = {
 """Below 1, arithmetic runs above the rated clock. Passes above 1.3 are data that is read twice (statistics before they
 are used), or kernels that keep too little in flight. What timm's models hardly have (backward passes of fused
 attention, optimizers) stayed at its prior."""
-_CPU: dict[str, Factors] = {
-    "convolution 1x1": (1.1, 1.0),
-    "convolution": (1.1, 1.0),
-    "grouped convolution": (1.5, 1.0),
-    "depthwise convolution": (4.0, 1.0),
-    "first convolution": (2.0, 1.0),
-    "matrix product": (1.2, 1.0),
-    "attention": (1.5, 1.0),
-    "softmax": (0.0, 1.5),
-    "batch normalisation": (0.0, 2.0),
-    "layer normalisation": (0.0, 1.5),
-    "copy": (0.0, 1.3),
-    "pointwise": (0.0, 1.3),
-}
-"""On a CPU whose peak is a measured matrix product, backward as forward: from torch's profiler on an EPYC 9004."""
-
-
 BANDWIDTH_PASSES = 1.05
 """Times its bytes over the rated bandwidth that a pointwise kernel takes. Fitted with the factors of the kernels;
 published products of long vectors reach 0.79 to 0.93 of it (mli/transformers-benchmarks, on five cards)."""
@@ -122,17 +101,8 @@ the factors was made with it, and hardly depends on it."""
 MEMORY_LATENCY_CLOCKS = 540.0
 """Clocks that a thread waits for memory. Fitted on the bilinear interpolations of EfficientFormerV2, which read pixel
 after pixel; about the latency that micro-benchmarks give."""
-FRESH_BYTES = 32 * 2**20
-"""glibc gives blocks from this size on (the most that its threshold adapts to) back to the system, mallopt(3)."""
-FRESH_BYTES_PER_SECOND = 3e9
-"""Rate at which a system hands out zeroed 4 KiB pages as a kernel first writes to them (seen in a virtual machine)."""
 
 
 def gpu_reach(family: Family) -> Reach:
     """What a family of kernels needs on a GPU."""
     return _GPU[family]
-
-
-def cpu_factors(operator_class: OperatorClass) -> Factors:
-    """The factors of a class of operators on a CPU, backward as forward."""
-    return _CPU[operator_class.removesuffix(" backward")]

@@ -1,5 +1,6 @@
 """What a prediction for ONNX Runtime rests on: as `sslbench.bench.predict.explain`, with its own constants."""
 
+import re
 from collections.abc import Iterator
 
 from sslbench.bench.explanation import ConstantUsed, Explanation
@@ -11,8 +12,8 @@ from sslbench.hardware_profiles.schema import Machine
 
 _SHARED = "HOST_USABLE"
 """The only constant of torch's memory that counts here."""
-_FRESH = ("FRESH_BYTES", "FRESH_BYTES_PER_SECOND")
-"""Of the time: the arena keeps what it has, so that no step meets fresh memory."""
+_EAGER = re.compile("CPU_(CALLS|FRESH_|.*HEAP_)")
+"""Of the time: nothing runs between operators, and the arena keeps what it has."""
 
 
 def explain_onnx(trace: Trace, machine: Machine) -> Explanation:
@@ -32,8 +33,9 @@ def explain_onnx(trace: Trace, machine: Machine) -> Explanation:
 
 def _shared(trace: Trace, machine: Machine) -> Iterator[ConstantUsed]:
     torchs = {name for module in (capacity, workspace, memory) for name in documented(module)}
-    dropped = torchs - {_SHARED} | set(_FRESH)
-    return (constant for constant in constants_used(trace, machine) if constant.name not in dropped)
+    dropped = torchs - {_SHARED}
+    used = constants_used(trace, machine)
+    return (one for one in used if one.name not in dropped and not _EAGER.match(one.name))
 
 
 def _own() -> Iterator[ConstantUsed]:

@@ -7,14 +7,16 @@ sessions of docs/accuracy.md, "ONNX Runtime on a CPU" (onnxruntime 1.31, Linux, 
 """
 
 from dataclasses import dataclass
-from math import erf, exp, hypot, sqrt
+from math import erf, hypot, sqrt
 
 from sslbench.bench.accuracy import FITS_PROBABILITY
 from sslbench.bench.predict.capacity import capacity_bytes
+from sslbench.bench.predict.cpu import CPU, cpu_sigma
 from sslbench.bench.predict.memory import breakdown
 from sslbench.bench.predict.onnx_arena import Arena, run_two_steps
-from sslbench.bench.predict.time import LOG_SIGMA, operator_seconds
-from sslbench.bench.quantities import Interval, Memory, Time, Verdict
+from sslbench.bench.predict.peak import peak_dtype
+from sslbench.bench.predict.time import around
+from sslbench.bench.quantities import Memory, Time, Verdict
 from sslbench.bench.trace.events import Trace
 from sslbench.bench.trace.lifetimes import find_peak
 from sslbench.bench.trace.onnx_plan import Buffer
@@ -105,14 +107,13 @@ def _verdict(probability: float) -> Verdict:
 
 
 def predict_onnx_time(trace: Trace, machine: Machine) -> Time:
-    """Step time by the roofline of `sslbench.bench.predict.time`, operator by operator.
+    """Step time by the kernels of `sslbench.bench.predict.cpu`, operator by operator.
 
     The arena keeps its memory, so that no fresh memory costs time. The interval is that of the CPU's torch kernels.
     """
     device = machine.device
+    cpu = CPU(device)
     kinds = [trace.kinds[call.kind] for call in trace.calls if not trace.kinds[call.kind].is_view]
-    seconds = sum(operator_seconds(kind, device, trace) + device.launch_seconds.value for kind in kinds)
-    spread = exp(Z_90 * LOG_SIGMA["cpu"])
-    interval: Interval = (seconds / spread, seconds * spread)
+    seconds = sum(cpu.seconds(kind, peak_dtype(kind, device, trace)) + device.launch_seconds.value for kind in kinds)
     rate = None if trace.batch_size is None else trace.batch_size / seconds
-    return Time(step_seconds=seconds, interval_seconds=interval, samples_per_second=rate)
+    return Time(step_seconds=seconds, interval_seconds=around(seconds, cpu_sigma(device)), samples_per_second=rate)

@@ -1,8 +1,8 @@
 """Step time from a trace and a machine: a roofline for every kernel, with the efficiency that its family reaches.
 
 On a GPU an operator is the kernels that it launches (bench/predict/gpu_kernels.py), and a kernel takes the larger of
-its arithmetic and its traffic (bench/predict/gpu.py). On a CPU an operator takes `((a * FLOPs / peak)^3 + (b * bytes /
-bandwidth)^3)^(1/3)`, with factors (a, b) for each class. The constants stand in bench/predict/efficiency.py.
+its arithmetic and its traffic (bench/predict/gpu.py); their constants stand in bench/predict/efficiency.py. On a CPU an
+operator is like one of the probe's kernels (bench/predict/cpu.py).
 """
 
 from collections import Counter, defaultdict
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from itertools import accumulate, count, pairwise
 from math import exp, hypot
 
-from sslbench.bench.predict.efficiency import FRESH_BYTES, FRESH_BYTES_PER_SECOND, cpu_factors
+from sslbench.bench.predict.cpu import CPU, cpu_sigma
 from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
 from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
 from sslbench.bench.predict.operators import classify
-from sslbench.bench.predict.peak import peak_flops
+from sslbench.bench.predict.peak import peak_dtype, peak_flops
 from sslbench.bench.predict.power import sustained
 from sslbench.bench.predict.probed import as_rated, with_probe
 from sslbench.bench.trace.events import OperatorKind, Trace
 from sslbench.hardware_profiles.schema import Device, Machine
 
-LOG_SIGMA = {"cuda": 0.1, "rocm": 0.4, "mps": 0.5, "cpu": 0.5}
-"""Standard deviation of log(measured / predicted), by kind of device, before what is badly known in the step."""
+LOG_SIGMA = {"cuda": 0.1, "rocm": 0.4, "mps": 0.5}
+"""Standard deviation of log(measured / predicted), by kind of GPU, before what is badly known in the step."""
 _FAMILY_SIGMA = {
     "grouped convolution": 0.4,
     "grouped convolution backward": 0.6,
@@ -78,6 +78,8 @@ class TimePrediction:
 
 def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     """Step time of a trace on a machine, all its operators one after the other."""
+    if machine.device.kind == "cpu":
+        return _on_processor(trace, machine.device)
     device = _at_work(trace, machine.device)
     by_class: dict[str, float] = defaultdict(float)
     each: dict[int, float] = {}
@@ -87,18 +89,27 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
         each[index] = sum(seconds for _, seconds in parts)
         for name, seconds in parts:
             by_class[name] += calls * seconds
-    if device.kind == "cpu":
-        by_class[FRESH_MEMORY] = _fresh_bytes(trace) / FRESH_BYTES_PER_SECOND
     device_seconds = sum(by_class.values())
     dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
-    if device.kind == "cpu":  # the same cores dispatch and compute
-        total, launching = device_seconds + dispatch_seconds, 0.0
-    else:
-        total = _overlapped(trace, each, device.launch_seconds.value)
-        launching = 1 - (device_seconds / total) ** ROUNDING if total else 0.0
+    total = _overlapped(trace, each, device.launch_seconds.value)
+    launching = 1 - (device_seconds / total) ** ROUNDING if total else 0.0
     sigmas = _sigmas(device, by_class, launching)
     interval = around(total, sigmas.total)
     return TimePrediction(total, interval, device_seconds, dispatch_seconds, dict(by_class), sigmas)
+
+
+def _on_processor(trace: Trace, device: Device) -> TimePrediction:
+    """The same cores dispatch and compute, and wait for the system to hand out memory."""
+    cpu = CPU(device)
+    by_class: dict[str, float] = defaultdict(float)
+    for index, calls in Counter(call.kind for call in trace.calls).items():
+        kind = trace.kinds[index]
+        by_class[classify(kind)] += calls * cpu.seconds(kind, peak_dtype(kind, device, trace))
+    by_class[FRESH_MEMORY] = cpu.fresh_seconds(trace)
+    device_seconds, dispatch_seconds = sum(by_class.values()), cpu.dispatch_seconds(trace)
+    total = device_seconds + dispatch_seconds
+    sigmas = Sigmas(cpu_sigma(device), {}, 0.0)
+    return TimePrediction(total, around(total, sigmas.total), device_seconds, dispatch_seconds, dict(by_class), sigmas)
 
 
 def _at_work(trace: Trace, device: Device) -> Device:
@@ -124,9 +135,9 @@ def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) 
 
 def _until_idle(seconds: list[float], launch_seconds: float) -> float:
     """When kernels launched one after the other from now on are done: none begins before its launch or its turn."""
-    done = accumulate(seconds, initial=0.0)
-    launched = count(launch_seconds, launch_seconds)
-    return sum(seconds) + max((launch - before for launch, before in zip(launched, done, strict=False)), default=0.0)
+    before = accumulate(seconds[:-1], initial=0.0)
+    late = (launched - done for launched, done in zip(count(launch_seconds, launch_seconds), before, strict=False))
+    return sum(seconds) + max(late)
 
 
 def around(seconds: float, log_sigma: float) -> tuple[float, float]:
@@ -137,12 +148,9 @@ def around(seconds: float, log_sigma: float) -> tuple[float, float]:
 
 def _parts(kind: OperatorKind, gpu: GPU, trace: Trace) -> list[tuple[str, float]]:
     """(class or family, seconds) of one call of an operator."""
-    device = gpu.device
     if kind.is_view:
         return []
-    if device.kind == "cpu":
-        return [(classify(kind), larger(*_cpu_roofline(kind, device, trace)))]
-    peak, size = peak_flops(kind, device, trace), item_bytes(kind)
+    peak, size = peak_flops(kind, gpu.device, trace), item_bytes(kind)
     return [(kernel.family, gpu.kernel_seconds(kernel, peak, size)) for kernel in operator_kernels(kind)]
 
 
@@ -153,14 +161,10 @@ def _sigmas(device: Device, by_class: dict[str, float], launching: float) -> Sig
     return Sigmas(LOG_SIGMA[device.kind], families, launching * _LAUNCH_SIGMA)
 
 
-def _fresh_bytes(trace: Trace) -> int:
-    """Bytes of the second step's storages that are too large for the C library to keep."""
-    sizes = (trace.storages[event].size for event in trace.events[trace.marks[1] :] if event >= 0)
-    return sum(size for size in sizes if size >= FRESH_BYTES)
-
-
 def operator_seconds(kind: OperatorKind, device: Device, trace: Trace) -> float:
     """Time of one call of an operator on a device."""
+    if device.kind == "cpu":
+        return CPU(device).seconds(kind, peak_dtype(kind, device, trace))
     return sum(seconds for _, seconds in _parts(kind, GPU(device), trace))
 
 
@@ -169,16 +173,9 @@ def kernel_bounds(kind: OperatorKind, device: Device, trace: Trace) -> list[tupl
     if kind.is_view:
         return []
     if device.kind == "cpu":
-        return [(classify(kind), *_cpu_roofline(kind, device, trace))]
+        return [(classify(kind), *CPU(device).bounds(kind, peak_dtype(kind, device, trace)))]
     gpu, peak, size = GPU(device), peak_flops(kind, device, trace), item_bytes(kind)
     return [
         (kernel.family, gpu.arithmetic_seconds(kernel, peak, size), gpu.traffic_seconds(kernel, size))
         for kernel in operator_kernels(kind)
     ]
-
-
-def _cpu_roofline(kind: OperatorKind, device: Device, trace: Trace) -> tuple[float, float]:
-    compute, traffic = cpu_factors(classify(kind))
-    arithmetic = compute * kind.flops / peak_flops(kind, device, trace)
-    moved = kind.bytes_read + kind.bytes_written
-    return arithmetic, traffic * moved / device.memory_bandwidth_bytes_per_second.value

@@ -152,7 +152,7 @@ def test_a_constant_counts_where_it_is_used(bert, convolutional):
 
     gpu, cpu, metal = names(bert, "rtx-3090"), names(bert, "laptop-16gb"), names(bert, "m3-max")
     assert {"CUDA_CONTEXT_BYTES", "CUDA_USABLE", "KERNEL_SECONDS"} <= gpu - cpu
-    assert {"CPU_BASELINE_BYTES", "HOST_USABLE", "FRESH_BYTES"} <= cpu - gpu
+    assert {"CPU_BASELINE_BYTES", "HOST_USABLE", "CPU_FRESH_BYTES"} <= cpu - gpu
     assert {"METAL_USABLE"} <= metal - gpu - cpu
     assert {"CUDNN_WORKSPACE_BYTES"} <= names(convolutional, "rtx-3090") - gpu
     assert "machine.peak_flops_per_second.fp32" in gpu
