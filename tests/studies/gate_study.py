@@ -6,8 +6,8 @@
 
 A session is one real `ab` at its default budget, of two commits of a small git repository: the same step twice (A/A),
 or a step with 100 and one with 105 equal matrix products (A/B, 5 % more work). `judge` counts the outcomes of the
-sessions, and those of stretches: sessions cut into parts that have no round in common, as if each had been an `ab` of
-a shorter budget.
+sessions; of their quarters, as if each had been an `ab` of a shorter budget; and of comparisons that are drawn from the
+sessions' rounds (block bootstrap), at the sessions' own budget.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from contextlib import chdir
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from sslbench.bench.ab import Plan, measure_revisions
 from sslbench.bench.comparison import Limit
@@ -45,6 +47,7 @@ def build(device):
 """
 PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
 STRETCHES = 4
+DRAWS, BLOCK = 200, 8
 
 
 def as_somebody(*arguments):
@@ -98,19 +101,45 @@ def stretches(sides):
     return [[side[a:b] for side in sides] for a, b in pairwise(edges)]
 
 
+def drawn(sessions):
+    """Sides of comparisons at the default budget: a session at random, its rounds in blocks, the sides in any order."""
+    random = np.random.default_rng(1)
+    for _ in range(DRAWS):
+        sides = np.array([side for side in shortest(random.choice(sessions)["turns"])])
+        starts = random.integers(sides.shape[1], size=-(-sides.shape[1] // BLOCK))
+        rounds = (starts[:, None] + np.arange(BLOCK)).ravel()[: sides.shape[1]] % sides.shape[1]
+        yield sides[:, rounds].tolist()
+
+
+def shortest(sides):
+    rounds = min(map(len, sides))
+    return [side[:rounds] for side in sides]
+
+
 def judge(path):
     sessions = [json.loads(line) for line in path.read_text().splitlines()]
     for kind in PRODUCTS:
         chosen = [session for session in sessions if session["kind"] == kind]
         whole = [judged(session["turns"]) for session in chosen]
-        parts = [judged(part) for session in chosen for part in stretches(session["turns"])]
-        turned = [judged(part[::-1]) for session in chosen for part in stretches(session["turns"])]
-        print(kind, len(chosen), "sessions", Counter(outcome for outcome, *_ in whole))
-        print(
-            "  median change", median(change for _, change, _ in whole), "seconds", median(s["seconds"] for s in chosen)
-        )
-        print("  stretches", len(parts), Counter(outcome for outcome, *_ in parts))
-        print("  stretches, sides swapped", Counter(outcome for outcome, *_ in turned))
+        changes = [change for _, change, _ in whole]
+        print(f"{kind}: {len(chosen)} sessions, median {median(s['seconds'] for s in chosen):.0f} s")
+        print(f"  changes from {min(changes):+.2%} to {max(changes):+.2%}, median {median(changes):+.2%}")
+        shares = {
+            "sessions": whole,
+            "sessions, sides swapped": [judged(session["turns"][::-1]) for session in chosen],
+            "quarters of sessions": [judged(part) for session in chosen for part in stretches(session["turns"])],
+            "drawn": [judged(sides) for sides in drawn(chosen)],
+            "drawn, sides swapped": [judged(sides[::-1]) for sides in drawn(chosen)],
+        }
+        for what, found in shares.items():
+            print(f"  {what}: {len(found)}:", dict(Counter(outcome for outcome, *_ in found)))
+    same = [judged(halves) for session in sessions for side in session["turns"] for halves in [interleaved(side)]]
+    print("one process against itself, every second turn:", len(same), dict(Counter(outcome for outcome, *_ in same)))
+
+
+def interleaved(turns):
+    """Even and odd turns of one side, whose order changes from round to round."""
+    return shortest([turns[0::2], turns[1::2]])
 
 
 if __name__ == "__main__":
