@@ -22,7 +22,7 @@ UNDISTURBED = 0.02
 
 
 def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float]:
-    """Seconds of one call in each of several blocks; on a GPU none is waited for, as in a model's step.
+    """Seconds of one call in each of several blocks; on a GPU none within a block is waited for, as in a model's step.
 
     Blocks in which others had a core that was wanted are left out, as far as there are others.
 
@@ -43,10 +43,11 @@ def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float
     queued = [queued_seconds()]
     for blocks in itertools.count(1):
         clock.time(block)
+        clock.wait()  # the host would queue blocks for minutes
         queued.append(queued_seconds())
         if blocks < FEWEST_BLOCKS and seconds > 0:
             continue
-        if time.monotonic() >= until or half_width(undisturbed(clock.finished_seconds(), queued)) <= TOLERANCE:
+        if time.monotonic() >= until or half_width(undisturbed(clock.samples_seconds(), queued)) <= TOLERANCE:
             break
     return [sample / calls for sample in undisturbed(clock.samples_seconds(), queued)]
 
@@ -58,8 +59,8 @@ def undisturbed(samples: Sequence[float], queued: Sequence[float]) -> list[float
         samples: seconds, in order.
         queued: seconds that had been waited before the first, and after each.
     """
-    spans = itertools.pairwise(queued)  # a GPU may not have finished the last of them
-    shares = [(after - before) / sample for sample, (before, after) in zip(samples, spans, strict=False)]
+    spans = zip(samples, itertools.pairwise(queued), strict=True)
+    shares = [(after - before) / sample for sample, (before, after) in spans]
     limit = max([UNDISTURBED, *sorted(shares)[:FEWEST_BLOCKS]])
     return [sample for sample, share in zip(samples, shares, strict=True) if share <= limit]
 

@@ -48,6 +48,23 @@ def test_the_processor_is_timed_in_what_it_multiplies_in():
     assert (("matmul", "bf16") in suite) == any("bf16" in name for name in instructions())
 
 
+@pytest.mark.parametrize(
+    ("capability", "types"),
+    [
+        ((6, 1), {"fp32"}),
+        ((7, 5), {"fp32", "fp16"}),
+        ((8, 0), {"fp32", "tf32", "bf16", "fp16"}),
+        ((9, 0), {"fp32", "tf32", "bf16", "fp16"}),
+    ],
+)
+def test_a_card_is_timed_in_what_it_multiplies_in(monkeypatch, capability, types):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    suite = suite_of(torch.device("cuda"))
+    assert {dtype for kernel, dtype in suite if kernel == "matmul"} == types
+    assert {kernel for kernel, _ in suite} <= MICROS.keys()
+    assert ("attention", "tf32") not in suite
+
+
 def timing(kernel, *points, dtype="fp32"):
     made = tuple(Point(shape=shape, seconds=seconds) for shape, seconds in points)
     return KernelTiming(kernel=kernel, dtype=dtype, points=made, noise=0.0, source="made up")
