@@ -105,7 +105,7 @@ def drawn(sessions):
     """Sides of comparisons at the default budget: a session at random, its rounds in blocks, the sides in any order."""
     random = np.random.default_rng(1)
     for _ in range(DRAWS):
-        sides = np.array([side for side in shortest(random.choice(sessions)["turns"])])
+        sides = np.array(list(shortest(random.choice(sessions)["turns"])))
         starts = random.integers(sides.shape[1], size=-(-sides.shape[1] // BLOCK))
         rounds = (starts[:, None] + np.arange(BLOCK)).ravel()[: sides.shape[1]] % sides.shape[1]
         yield sides[:, rounds].tolist()

@@ -1,5 +1,6 @@
 """Real workers that take turns. Two configurations of torch-cpu stand for two backends: both are here."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import psutil
@@ -50,6 +51,29 @@ def test_workers_take_turns_and_only_one_computes(write_step, tmp_path):
     assert [len(record.time.samples_seconds) for record in (first, second)] == [16, 16]
     assert first.memory.required_bytes > 0
     assert first.memory.peak_allocated_bytes < second.memory.peak_allocated_bytes
+
+
+@pytest.mark.slow
+def test_turns_go_on_until_the_caller_has_enough(write_step):
+    """Whatever each by itself would need; workers have variables of their own."""
+    seen = []
+
+    def enough(medians):
+        seen.append([len(side) for side in medians])
+        assert all(median > 0 for side in medians for median in side)
+        return len(seen) == 5
+
+    step = write_step("assert os.environ['SIDE'] == str(width)")
+    plan = [
+        replace(configuration(step, width=width), environment={"SIDE": str(width), "OMP_NUM_THREADS": "1"})
+        for width in (2, 4)
+    ]
+    settings = Settings(budget=Budget(max_seconds=60, turn_seconds=0.01, warmup=2), predict=False)
+    found = dict(measure_interleaved(list(enumerate(plan)), settings, lambda *_: None, lambda _: None, enough))
+    assert seen == [[rounds, rounds] for rounds in range(1, 6)]
+    assert [len(found[number].turns.steps) for number in (0, 1)] == [5, 5]
+    assert found[0].environment.threads == 1
+    assert len(found[0].time.waited_seconds) in (0, len(found[0].time.samples_seconds))
 
 
 @pytest.mark.slow
