@@ -3,7 +3,7 @@
 from typing import Literal
 
 from sslbench.bench.quantities import Part, Time
-from sslbench.hardware_profiles.schema import DType
+from sslbench.hardware_profiles.schema import DType, PositiveFloat
 
 Bound = Literal["compute", "bandwidth", "launch"]
 
@@ -98,8 +98,8 @@ class MeasuredElsewhere(Part):
     batch_size: int | None
     machine: str
     """Title of the machine that it was measured on."""
-    step_seconds: float
-    predicted_seconds: float
+    step_seconds: PositiveFloat
+    predicted_seconds: PositiveFloat
 
 
 class Sharpening(Part):

@@ -16,6 +16,11 @@ from sslbench.bench.record import Record, load_records
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import PHASES
 
+_DOUBTFUL = 2.5
+"""Standard deviations of a measured time from its prediction from which on it is named as doubtful."""
+_FEW_STEPS_SIGMA = 0.1
+"""Standard deviation of the logarithm of a median of so few steps that it has no interval. An estimate."""
+
 
 def read_measured(paths: Sequence[Path], recipe: Recipe, cache: TraceCache) -> tuple[Elsewhere, list[str]]:
     """What files of measured records say of a recipe's model, and why some records say nothing.
@@ -66,8 +71,11 @@ def _of_no_use(record: Record, recipe: Recipe) -> str:
 
 def _observe(record: Record, cache: TraceCache) -> list[Observation]:
     """The step first, then its phases."""
-    trace = TraceSource(record.recipe, cache).trace(record.machine.device, record.recipe.batch_size)
-    low, high = record.time.interval_seconds or (1.0, 1.0)
+    trace = TraceSource(record.recipe, cache).run_trace(record.machine.device)
+    if not trace.calls:
+        raise RecordError(f"--measured: {record.recipe.name} on {record.machine.name} runs no operator of torch")
+    interval = record.time.interval_seconds
+    within = log(interval[1] / interval[0]) / (2 * Z_90) if interval else _FEW_STEPS_SIGMA
     return observe(
         trace,
         record.machine,
@@ -76,7 +84,7 @@ def _observe(record: Record, cache: TraceCache) -> list[Observation]:
         phase_seconds={
             PHASES.index(phase.name): phase.seconds or 0.0 for phase in record.phases if phase.name in PHASES
         },
-        sigma=hypot(log(high / low) / (2 * Z_90), REPEATED_SIGMA, VERSION_SIGMA if _other_torch(record) else 0.0),
+        sigma=hypot(within, REPEATED_SIGMA, VERSION_SIGMA if _other_torch(record) else 0.0),
     )
 
 
@@ -97,10 +105,11 @@ def _beside(record: Record, whole: Observation) -> MeasuredElsewhere:
 
 
 def _doubts(record: Record, whole: Observation) -> list[str]:
-    found, where = [], f"{record.recipe.name} on {record.machine.title}"
+    where = f"{record.recipe.name} on {record.machine.title}"
+    found = [f"{where}: {warning}" for warning in record.warnings]
     if version := _other_torch(record):
         found.append(f"{where} was measured with torch {version}, whose kernels may take other times than today's")
-    if whole.excess:
+    if abs(whole.log_ratio) > _DOUBTFUL * hypot(whole.mix.sigmas.total, whole.sigma):
         ratio = whole.measured_seconds / whole.predicted_seconds
         found.append(
             f"{where} took {ratio:.2g} times what is predicted there: was it busy, throttled, or another step?"

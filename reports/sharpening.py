@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 from sslbench.bench.explanation import MeasuredElsewhere
 from sslbench.bench.record import Record
-from sslbench.reports.units import format_seconds, format_seconds_interval, format_share
+from sslbench.reports.units import format_seconds, format_seconds_interval, format_share, significant
 from sslbench.reports.words import LABEL_LENGTH, plain
 
 _MOST_NAMED = 4
+_TIMES, _EQUAL = 1.95, 0.005
+"""Ratios from which on a time is so many times another, and differences below which it is equal."""
 
 
 def sharpened_by(record: Record) -> str:
@@ -35,11 +37,12 @@ def once(texts: Iterable[str]) -> list[str]:
 
 def _measured(each: MeasuredElsewhere) -> str:
     ratio = each.step_seconds / each.predicted_seconds
-    off = (
-        f"{format_share(abs(ratio - 1))} {'longer' if ratio > 1 else 'shorter'} than"
-        if abs(ratio - 1) >= 0.005
-        else "as"
-    )
+    if ratio >= _TIMES:
+        off = f"{significant(ratio)} times what is"
+    elif abs(ratio - 1) < _EQUAL:
+        off = "as"
+    else:
+        off = f"{format_share(abs(ratio - 1))} {'longer' if ratio > 1 else 'shorter'} than"
     batch = f", batch {each.batch_size:,}" if each.batch_size else ""
     recipe, machine = plain(each.recipe, LABEL_LENGTH), plain(each.machine, LABEL_LENGTH)
     return f"{recipe}{batch}, on {machine}: {format_seconds(each.step_seconds)}, {off} predicted"

@@ -4,8 +4,9 @@ A prediction is off by a factor. Its logarithm is taken as a sum of independent 
 as its cause is: the kernels' (any machine, as far as the steps spend their time in the same families of kernels with
 the same bound), the very step's, the machine's, and that of the step on the machine. Families that are known worse
 have errors of their own. What was seen of some steps then says what to expect of another: simple kriging, which is
-Gaussian process regression without a trend. Source: Rasmussen and Williams, Gaussian Processes for Machine Learning,
-equations 2.25 and 2.26, https://gaussianprocess.org/gpml/.
+Gaussian process regression without a trend (Rasmussen and Williams, Gaussian Processes for Machine Learning, equations
+2.25 and 2.26, https://gaussianprocess.org/gpml/), with the heavier tails of a Student-t process, whose mean is the same
+(Shah, Wilson and Ghahramani, https://proceedings.mlr.press/v33/shah14.html, equation 6).
 """
 
 from collections import defaultdict
@@ -35,9 +36,9 @@ REPEATED_SIGMA = 0.02
 """Standard deviation of the logarithm of two runs' medians, beside the spread within a run. An estimate."""
 VERSION_SIGMA = 0.05
 """The same between two versions of PyTorch. timm's inference in NCHW on one card: 2.1 to 2.4, 1.13 to 2.4."""
-DOUBTFUL = 2.0
-"""Standard deviations of a measured time from its prediction beyond which what is more counts as the own affair of that
-step on that machine, such as throttling: Huber's bound, for 95 % of normal errors."""
+TAILS = 5.0
+"""Degrees of freedom of the errors, whose tails are heavier than a normal distribution's: a measurement that surprises
+widens the interval. Errors on timm's models have the kurtosis of about five."""
 PHASE_SIGMA = 0.1
 """What a phase of half the step's time is off beside the errors of whole steps, whose phases make up for each other;
 a shorter one more, by the root of (1 / share - 1). An estimate."""
@@ -74,12 +75,6 @@ class Observation:
         """The logarithm of measured over predicted."""
         return log(self.measured_seconds / self.predicted_seconds)
 
-    @property
-    def excess(self) -> float:
-        """Variance that would make the measured time no more than `DOUBTFUL`; 0 where it is none."""
-        expected = self.mix.sigmas.total**2 + self.sigma**2
-        return max(0.0, (self.log_ratio / DOUBTFUL) ** 2 - expected)
-
 
 @dataclass(frozen=True, slots=True)
 class Sharpened:
@@ -102,26 +97,18 @@ def sharpen(trace: Trace, machine: Machine, step: str, observed: Sequence[Observ
         None where the observations say nothing of this step on this machine.
     """
     target = mix_of(trace, machine, step)
-    own = max((each.excess for each in observed if _place(each.mix) == _place(target)), default=0.0)
-    shared = np.array([_shared(each.mix, target, each.excess * own) for each in observed])
+    shared = np.array([covariance(each.mix, target) for each in observed])
     if not shared.any():
         return None
-    seen = np.array(
-        [[_shared(one.mix, other.mix, one.excess * other.excess) for other in observed] for one in observed]
-    )
-    weights = np.linalg.solve(seen + np.diag([each.sigma**2 for each in observed]), shared)
-    seconds = predict_time(trace, machine).step_seconds * exp(weights @ [each.log_ratio for each in observed])
-    left = target.sigmas.total**2 + own - float(weights @ shared)
-    return Sharpened(seconds, around(seconds, sqrt(max(left, REPEATED_SIGMA**2))))
-
-
-def _place(mix: Mix) -> tuple[str, str]:
-    return mix.step, mix.machine
-
-
-def _shared(one: Mix, other: Mix, excesses: float) -> float:
-    """Covariance with what is in excess of the expected; `excesses`: the product of the two."""
-    return covariance(one, other) + (sqrt(excesses) if _place(one) == _place(other) else 0.0)
+    seen = np.array([[covariance(one.mix, other.mix) for other in observed] for one in observed])
+    seen += np.diag([each.sigma**2 for each in observed])
+    off = np.array([each.log_ratio for each in observed])
+    weights = np.linalg.solve(seen, shared)
+    surprise = float(off @ np.linalg.solve(seen, off))
+    scale = max(1.0, (TAILS - 2 + surprise) / (TAILS - 2 + len(observed)))
+    left = target.sigmas.total**2 - float(weights @ shared)
+    seconds = predict_time(trace, machine).step_seconds * exp(float(weights @ off))
+    return Sharpened(seconds, around(seconds, sqrt(scale * max(left, REPEATED_SIGMA**2))))
 
 
 def mix_of(trace: Trace, machine: Machine, step: str) -> Mix:
