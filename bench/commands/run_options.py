@@ -33,7 +33,7 @@ def speed(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
         raise click.BadParameter(f"{value!r} is not a rate such as 200GB/s or 1600Gbit/s", ctx, param)
     base = 1024 if match[3] else 1000
     bits = match[4].lower() == "bit" or match[4] == "b"
-    return float(match[1]) * base ** _PREFIX[match[2].lower()] / (8 if bits else 1)
+    return float(match[1]) * float(base) ** _PREFIX[match[2].lower()] / (8 if bits else 1)
 
 
 def count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
