@@ -147,7 +147,7 @@ def _without_outliers(logs: Array, noise: float) -> Array:
 def _edges(scaled: Array) -> list[int]:
     """Ends of the levels."""
     try:
-        import ruptures  # noqa: PLC0415 - an optional extra
+        import ruptures  # type: ignore[import-untyped]  # noqa: PLC0415 - an optional extra, without types
     except ImportError as error:
         raise RecordError("change points need the package ruptures: pip install 'sslbench[history]'") from error
     detector = ruptures.KernelCPD(kernel="linear", min_size=2).fit(scaled.reshape(-1, 1))
