@@ -135,9 +135,10 @@ def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) 
 
 def _until_idle(seconds: list[float], launch_seconds: float) -> float:
     """When kernels launched one after the other from now on are done: none begins before its launch or its turn."""
+    needed = sum(seconds)
     before = accumulate(seconds[:-1], initial=0.0)
     late = (launched - done for launched, done in zip(count(launch_seconds, launch_seconds), before, strict=False))
-    return sum(seconds) + max(late)
+    return max(needed + max(late), larger(needed, len(seconds) * launch_seconds))
 
 
 def around(seconds: float, log_sigma: float) -> tuple[float, float]:

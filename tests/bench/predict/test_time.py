@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.gemm import MatrixUnits, product_seconds
-from sslbench.bench.predict.gpu import GPU
+from sslbench.bench.predict.gpu import GPU, ROUNDING
 from sslbench.bench.predict.gpu_kernels import operator_kernels
 from sslbench.bench.predict.kernel import Kernel, Product
 from sslbench.bench.predict.operators import classify
@@ -226,7 +226,7 @@ def test_a_host_that_waits_for_a_number_does_not_run_ahead(step_of):
 
 
 @given(st.lists(st.sampled_from([WORK, ASKS, SMALL]), min_size=1, max_size=60))
-def test_a_step_with_waits_takes_as_long_as_its_timeline(step_of, kinds):
+def test_a_step_with_waits_takes_about_as_long_as_its_timeline(step_of, kinds):
     """Against a clock of the host and one of the device, moved call by call over steps until they repeat."""
     step = step_of(*kinds, ASKS)
     launch = A100.device.launch_seconds.value
@@ -237,4 +237,6 @@ def test_a_step_with_waits_takes_as_long_as_its_timeline(step_of, kinds):
             host += launch
             device = max(host, device) + operator_seconds(step.kinds[call.kind], A100.device, step)
             host = max(host, device) if step.kinds[call.kind] is ASKS else host
-    assert predict_time(step, A100).step_seconds == pytest.approx(device - begun, rel=1e-6)
+    timeline = device - begun
+    rounded = timeline * 2 ** (1 / ROUNDING)  # host and device are never so even that one hides the other
+    assert timeline * (1 - 1e-6) <= predict_time(step, A100).step_seconds <= rounded * (1 + 1e-6)
