@@ -5,6 +5,7 @@ Graphs are captured (torch._dynamo) and run as they are: nothing is compiled, so
 """
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
@@ -52,9 +53,11 @@ def _captured() -> Iterator[None]:
     torch._dynamo.reset()
     counters.clear()
     graph_break_reasons.clear()
-    torch.compile = partial(compile_, backend="eager")  # type: ignore[assignment]  # for as long as the step runs
+    torch.compile = partial(compile_, backend="eager")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's capture warns of what it does itself (`.grad` of no leaf)
+            yield
     finally:
         torch.compile = compile_
         torch._dynamo.reset()
