@@ -13,8 +13,11 @@ from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.fit import TraceSource, predict_on
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.capacity import limited
+from sslbench.bench.predict.compiled import compiled
 from sslbench.bench.predict.prediction import predict
+from sslbench.bench.predict.time import predict_time
 from sslbench.bench.published.rows import PublishedRow
+from sslbench.bench.published.timm import timm_steps
 from sslbench.bench.quantities import Interval, Memory, Time
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
@@ -51,10 +54,27 @@ def compare_published(rows: Sequence[PublishedRow], cache: TraceCache) -> Iterat
 def _compare_row(row: PublishedRow, source: TraceSource) -> Comparison:
     machine = find_machine(row.machine, cuda=row.cuda or None)
     recipe = source.recipe
-    trace = source.trace(machine.device, recipe.batch_size)
+    trace = source.run_trace(machine.device)
     found = predict(trace, machine, expandable=recipe.expandable_segments, strategy=row.strategy)
     said = _Said(found.memory, found.time, found.probability_fits)
     return _comparison(row.id, row.group, row.metric, machine=row.machine, measured=row.value, said=said)
+
+
+def compare_timm(groups: Sequence[str]) -> Iterator[Comparison]:
+    """Predict the published steps of timm's models, which are traced already.
+
+    Args:
+        groups: of `published/timm.py`; other names are passed over.
+    """
+    for step in timm_steps():
+        if step.group not in groups:
+            continue
+        trace = compiled(step.trace) if step.is_compiled else step.trace
+        for machine, torch, seconds in step.rows:
+            found = predict_time(trace, find_machine(machine))
+            low, high = found.interval_seconds
+            name = f"{step.name}, torch {torch}"
+            yield Comparison(name, step.group, "seconds", machine, seconds, found.step_seconds, low <= seconds <= high)
 
 
 @dataclass(frozen=True, slots=True)

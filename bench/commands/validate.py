@@ -11,12 +11,13 @@ from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.errors import RecipeError, RecordError
 from sslbench.bench.published.rows import PublishedRow, published_rows
+from sslbench.bench.published.timm import GROUPS as TIMM_GROUPS
 from sslbench.bench.record import load_records
 from sslbench.bench.trace.cache import TraceCache, cache_folder
-from sslbench.bench.validate import compare_published, compare_records, not_compared
+from sslbench.bench.validate import compare_published, compare_records, compare_timm, not_compared
 from sslbench.reports.accuracy import accuracy_markdown, as_table, print_accuracy
 
-GROUPS = tuple(dict.fromkeys(row.group for row in published_rows()))
+GROUPS = (*dict.fromkeys(row.group for row in published_rows()), *TIMM_GROUPS)
 
 
 @click.command("validate")
@@ -54,7 +55,7 @@ def command(
     """
     found = _of_files(records, again=again) if records else []
     if groups or not records:
-        found += _of_rows(_at_hand(groups))
+        found += [*_of_rows(_at_hand(groups)), *compare_timm(groups or TIMM_GROUPS)]
     errors, decided = accuracy(found), verdicts(found)
     problems = worsened([*errors, *decided])
     shown = found if show_rows or records else ()
@@ -74,7 +75,7 @@ def _at_hand(groups: Sequence[str]) -> list[PublishedRow]:
     wanted = [row for row in published_rows() if not groups or row.group in groups]
     here = [row for row in wanted if all(find_spec(package) for package in row.needs)]
     left = ", ".join(dict.fromkeys(row.group for row in wanted if row not in here))
-    if not here:
+    if wanted and not here:
         raise RecipeError(f"{left}: timm and torchvision are missing: pip install 'sslbench[timm]'")
     if left:
         click.echo(f"sslbench: left out {left}: pip install 'sslbench[timm]'", err=True)
