@@ -1,16 +1,22 @@
 """`fit --measured`: records of other machines enter a prediction, or are refused in one line."""
 
 from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from statistics import mean
 
 import pytest
 from click.testing import CliRunner
 
 from sslbench.bench.cli import cli
 from sslbench.bench.errors import RecordError
-from sslbench.bench.fit import fit
+from sslbench.bench.fit import TraceSource, fit, target_of
 from sslbench.bench.fit_measured import read_measured
 from sslbench.bench.machines import find_machine
 from sslbench.bench.measured import Failure, PhaseMeasured
+from sslbench.bench.predict.elsewhere import step_key
+from sslbench.bench.predict.time import predict_time
+from sslbench.bench.predict.transfer import REPEATED_SIGMA, observe, sharpen
+from sslbench.bench.published.rows import published_rows
 from sslbench.bench.record import dump_records, load_records
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
@@ -124,6 +130,46 @@ def test_what_cannot_help_is_refused_in_one_line(measured, cache, write, changes
 def test_one_record_of_use_is_enough(measured, cache, write):
     found, left = read_measured([write(measured, measured.model_copy(update={"kind": "prediction"}))], RECIPE, cache)
     assert len(found.measured) == len(left) == 1
+
+
+def published(group):
+    """(row, trace, machine, key of the step, observations) of every published time of a group."""
+    found, traces = [], {}
+    with as_file(files("sslbench.bench.published").joinpath("steps.py")) as steps:
+        for row in published_rows():
+            if row.group == group and row.metric == "seconds":
+                machine = find_machine(row.machine)
+                recipe = resolve_recipe(row.recipe.replace("steps.py:", f"{steps}:"), {"options": row.settings})
+                key = step_key(recipe), target_of(machine.device)
+                if key not in traces:
+                    traces[key] = TraceSource(recipe, TraceCache(None)).run_trace(machine.device)
+                observed = observe(
+                    traces[key], machine, key[0], seconds=row.value, phase_seconds={}, sigma=REPEATED_SIGMA
+                )
+                found.append((row, traces[key], machine, key[0], observed))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "most"), [("attention-training", 0.045), ("resnet50-training", 0.055)])
+def test_published_times_are_predicted_better_from_all_others_of_their_model(group, most):
+    """docs/accuracy.md has the figures; what was measured on other cards counts, too, for ResNet-50."""
+    found = published(group)
+    errors = {False: [], True: []}
+    inside = []
+    for row, trace, machine, key, _ in found:
+        others = [
+            each
+            for other, _, there, step, observed in found
+            for each in observed
+            if (step, there) != (key, machine) and other.settings.get("model") == row.settings.get("model")
+        ]
+        time = sharpen(trace, machine, key, others)
+        errors[False].append(abs(predict_time(trace, machine).step_seconds / row.value - 1))
+        errors[True].append(abs(time.step_seconds / row.value - 1))
+        inside.append(time.interval_seconds[0] <= row.value <= time.interval_seconds[1])
+    assert mean(errors[True]) <= min(most, mean(errors[False]))
+    assert mean(inside) >= 0.85
 
 
 @pytest.mark.parametrize(
