@@ -6,7 +6,7 @@ thread (`sslbench.bench.measure.waited`): that is what makes a shared CI machine
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class Plan:
     command: tuple[str, ...] = ()
 
 
-def measure_revisions(plan: Plan, progress: Progress, switch: Callable[[int], None]) -> tuple[list[str], list[Record]]:
+def measure_revisions(plan: Plan, progress: Progress) -> tuple[list[str], list[Record]]:
     """Measure the step of both revisions, in turns.
 
     Returns:
@@ -72,7 +72,7 @@ def measure_revisions(plan: Plan, progress: Progress, switch: Callable[[int], No
             for number, folder in enumerate(folders)
         ]
         settings = Settings(budget=_budget(plan), predict=False)
-        found = dict(measure_interleaved(group, settings, progress, switch, _Enough(plan.tolerance)))
+        found = dict(measure_interleaved(group, settings, progress, lambda number: None, _Enough(plan.tolerance)))
     records = []
     for number in range(2):
         result = found[number]

@@ -76,7 +76,7 @@ def command(ctx: click.Context, /, *, base: str, new: str, recipe: str, **params
         command=tuple(arguments_of(ctx)),
     )
     with step_progress(f"{base} and {new}") as show:
-        names, records = measure_revisions(plan, show or _silent, lambda number: None)
+        names, records = measure_revisions(plan, show or _silent)
     _keep(params["records"], records)
     sides = [[record] for record in records]
     answer(

@@ -29,6 +29,8 @@ _ENERGY: tuple[str, Unit, float] = ("energy.joules_per_step", "joules", 0.02)
 """Name, unit, and standard deviation from run to run where nothing was repeated, as a share."""
 
 Limits = Mapping[str, Limit]
+Step = tuple[str, ...]
+"""What records of one step have in common."""
 
 
 def compare_records(
@@ -54,7 +56,8 @@ def compare_records(
     Raises:
         RecordError: the sides have no step in common.
     """
-    sides = [_by_step(side) for side in (base, new)]
+    several = _at_several_settings(base) | _at_several_settings(new)
+    sides = [_by_step(side, several) for side in (base, new)]
     common = [key for key in sides[0] if key in sides[1]]
     if not common:
         had, has = (", ".join(sorted({record.recipe.name for record in side})) for side in (base, new))
@@ -66,18 +69,25 @@ def compare_records(
     return Comparison(base=names[0], new=names[1], steps=tuple(steps), notes=notes)
 
 
-def _by_step(records: Sequence[Record]) -> dict[tuple[str, ...], list[Record]]:
-    """Records by what they measure. Where a step was measured at several settings, each is a step of its own."""
-    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+def _at_several_settings(records: Sequence[Record]) -> set[Step]:
+    """Steps that one side measured at several sizes, say: each is a step of its own there."""
+    settings: dict[Step, set[str]] = defaultdict(set)
     for record in records:
-        groups[step_of(record)].append(record)
-    found: dict[tuple[str, ...], list[Record]] = {}
-    for key, group in groups.items():
-        settings = {id(record): repr((settings_of(record), record.recipe.precision)) for record in group}
-        several = len(set(settings.values())) > 1
-        for record in group:
-            found.setdefault((*key, settings[id(record)]) if several else key, []).append(record)
-    return found
+        settings[step_of(record)].add(_settings(record))
+    return {step for step, found in settings.items() if len(found) > 1}
+
+
+def _by_step(records: Sequence[Record], several: Collection[Step]) -> dict[Step, list[Record]]:
+    """Records by what they measure."""
+    found: dict[Step, list[Record]] = defaultdict(list)
+    for record in records:
+        step = step_of(record)
+        found[(*step, _settings(record)) if step in several else step].append(record)
+    return dict(found)
+
+
+def _settings(record: Record) -> str:
+    return repr((settings_of(record), record.recipe.precision))
 
 
 def _name(record: Record) -> str:
@@ -91,14 +101,15 @@ def _gone(group: Sequence[Record], where: str) -> StepChange:
 
 
 def _step(base: Sequence[Record], new: Sequence[Record], limits: Limits, allow: Collection[str]) -> StepChange:
-    reasons, allowed = refused(base[0], new[0], allow)
+    others = [refused(base[0], other, allow) for other in (*base[1:], *new)]
+    reasons, allowed = ([words for found in others for words in found[kind]] for kind in (0, 1))
     failures = [
         f"{side}: the step did not run: {record.failure.message}"
         for side, records in (("base", base), ("new", new))
         for record in records
         if record.failure is not None
     ]
-    problems = (*reasons, *failures)
+    problems = tuple(dict.fromkeys([*reasons, *failures]))
     metrics = () if problems else tuple(_metrics(base, new, limits))
     return StepChange(
         name=new[0].recipe.name,

@@ -52,7 +52,7 @@ def plan(*revisions, argument="steps/my_step.py:build", seconds=6.0):
 
 
 def measured(*revisions):
-    return measure_revisions(plan(*revisions), lambda *_: None, lambda number: None)
+    return measure_revisions(plan(*revisions), lambda *_: None)
 
 
 def test_a_revision_is_checked_out_and_gone_afterwards(repository):
@@ -100,13 +100,13 @@ def test_an_unknown_revision_is_named(repository, revision):
 def test_what_is_no_file_of_the_revisions_is_said(repository, argument, error, words):
     (repository / "steps" / "new.py").write_text(STEP)
     with pytest.raises(error, match=words):
-        measure_revisions(plan("HEAD", ".", argument=argument), lambda *_: None, lambda number: None)
+        measure_revisions(plan("HEAD", ".", argument=argument), lambda *_: None)
 
 
 def test_a_file_outside_any_repository_is_said(tmp_path):
     (tmp_path / "my_step.py").write_text(STEP)
     with pytest.raises(GitError, match="no git repository"):
-        measure_revisions(plan("HEAD", ".", argument=f"{tmp_path}/my_step.py:build"), lambda *_: None, lambda _: None)
+        measure_revisions(plan("HEAD", ".", argument=f"{tmp_path}/my_step.py:build"), lambda *_: None)
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def measure_session(kind):
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         plan = Plan(argument="step.py:build", revisions=revisions(PRODUCTS[kind]), changes={}, backend="torch-cpu")
         began = time.monotonic()
-        _, records = measure_revisions(plan, lambda *_: None, lambda number: None)
+        _, records = measure_revisions(plan, lambda *_: None)
         wall = [median(record.time.samples_seconds) for record in records]
     seconds = time.monotonic() - began
     return {"kind": kind, "seconds": seconds, "wall": wall, "turns": [turns(record) for record in records]}

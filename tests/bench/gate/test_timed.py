@@ -139,6 +139,18 @@ def test_several_batch_sizes_are_steps_of_their_own(run):
     assert len(compared(side, side).steps) == 2
 
 
+def test_a_size_that_only_one_side_has_is_told_apart(run):
+    several = [changed(run(seed=batch), "recipe", batch_size=batch) for batch in (1, 2)]
+    found = compared(several, several[:1])
+    assert [step.outcome for step in found.steps] == ["pass", None]
+    assert "only in new" in compared(several[:1], several).notes[0]
+
+
+def test_a_repeat_of_another_machine_is_refused_too(run):
+    stranger = changed(run(seed=2), "environment", processor="Another")
+    assert compared([run(seed=1), stranger], [run(seed=3)]).exit_code == 2
+
+
 def test_records_of_one_session_are_compared_round_by_round(run):
     """A neighbour doubles the time of both sides halfway: their ratio stays."""
     slow = np.repeat([1.0, 2.0], 30) * np.random.default_rng(5).lognormal(0, 0.02, 60)
