@@ -84,7 +84,9 @@ def _hurried(ran: Ran) -> list[str]:
     if not ran.hurried:
         return []
     sizes = sum(len(timing.points) for timing in ran.timings)
-    return [f"{ran.hurried} of {sizes} sizes were timed in haste, for the time was over: probe again when it is quiet"]
+    return [
+        f"{ran.hurried} of {sizes} sizes were timed while others had the cores, or in haste: probe again when it is quiet"
+    ]
 
 
 def _add_all_reduce(ran: Ran, progress: Progress | None) -> None:

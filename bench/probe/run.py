@@ -13,7 +13,7 @@ import torch
 from sslbench.bench.blame import in_brief
 from sslbench.bench.measure.timing import without_collector
 from sslbench.bench.probe.figures import rounded
-from sslbench.bench.probe.timing import FEWEST_BLOCKS, time_call
+from sslbench.bench.probe.timing import FEWEST_BLOCKS, UNDISTURBED, Sample, time_call, undisturbed
 from sslbench.bench.statistics import median_absolute_deviation
 from sslbench.hardware_profiles.schema import DType, KernelTiming, Point
 from sslbench.hardware_profiles.work import kernel_bytes
@@ -44,7 +44,7 @@ class Ran:
     left_out: list[str]
     """Kernels that could not run here, each with the reason."""
     hurried: int
-    """Sizes that were timed in fewer blocks than are wanted, because the time was over."""
+    """Sizes with fewer undisturbed blocks than are wanted: others had the cores, or the time was over."""
 
 
 def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: Progress | None = None) -> Ran:
@@ -61,7 +61,7 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
     """
     until = time.monotonic() + seconds
     points = [(kernel, dtype, shape) for (kernel, dtype), shapes in suite.items() for shape in shapes]
-    samples: dict[_Key, list[float]] = {}
+    samples: dict[_Key, list[Sample]] = {}
     left_out: dict[_Key, str] = {}
     total = ROUNDS * len(points)
     with without_collector():
@@ -78,11 +78,12 @@ def run_suite(suite: Suite, device: torch.device, *, seconds: float, progress: P
             gc.collect()
     timings = [_timing(kernel, dtype, shapes, samples) for (kernel, dtype), shapes in suite.items()]
     reasons = [f"{kernel} {dtype} {list(shape)}: {why}" for (kernel, dtype, shape), why in left_out.items()]
-    hurried = sum(len(each) < FEWEST_BLOCKS for each in samples.values() if each)
+    quiet = (sum(sample.queued <= UNDISTURBED for sample in each) for each in samples.values() if each)
+    hurried = sum(blocks < FEWEST_BLOCKS for blocks in quiet)
     return Ran([timing for timing in timings if timing.points], reasons, hurried)
 
 
-def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device, seconds: float) -> list[float]:
+def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device, seconds: float) -> list[Sample]:
     micro = MICROS[kernel]
     with torch.set_grad_enabled(micro.autograd), float32_math(dtype):
         copies = _copies(kernel, dtype, shape) if device.type == "cpu" and micro.cold else 1
@@ -91,7 +92,7 @@ def _time_point(kernel: str, dtype: DType, shape: Shape, *, device: torch.device
     if device.type == "cuda":
         del call
         torch.cuda.empty_cache()
-    return [sample / micro.calls for sample in samples]
+    return [Sample(sample.seconds / micro.calls, sample.queued) for sample in samples]
 
 
 def _copies(kernel: str, dtype: DType, shape: Shape) -> int:
@@ -109,8 +110,8 @@ def _in_turn(calls: list[Call]) -> Call:
     return call
 
 
-def _timing(kernel: str, dtype: DType, shapes: tuple[Shape, ...], samples: Mapping[_Key, list[float]]) -> KernelTiming:
-    found = [(shape, samples[kernel, dtype, shape]) for shape in shapes if samples.get((kernel, dtype, shape))]
+def _timing(kernel: str, dtype: DType, shapes: tuple[Shape, ...], samples: Mapping[_Key, list[Sample]]) -> KernelTiming:
+    found = [(shape, undisturbed(each)) for shape in shapes if (each := samples.get((kernel, dtype, shape)))]
     return KernelTiming(
         kernel=kernel,
         dtype=dtype,

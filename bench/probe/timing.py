@@ -1,9 +1,9 @@
 """How long calls of a micro-kernel take: blocks of calls, repeated until their median is known."""
 
-import itertools
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -21,10 +21,18 @@ UNDISTURBED = 0.02
 """Share of a block that its threads may have waited for a core together."""
 
 
-def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float]:
-    """Seconds of one call in each of several blocks; on a GPU none within a block is waited for, as in a model's step.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A block of calls."""
 
-    Blocks in which others had a core that was wanted are left out, as far as there are others.
+    seconds: float
+    """Of one call."""
+    queued: float
+    """Share of the block that its threads waited for a core, together."""
+
+
+def time_call(call: Call, device: torch.device, *, seconds: float) -> list[Sample]:
+    """Time a call in several blocks; on a GPU none within a block is waited for, as in a model's step.
 
     Args:
         call: one call of the kernel.
@@ -40,29 +48,23 @@ def time_call(call: Call, device: torch.device, *, seconds: float) -> list[float
             call()
 
     clock = clock_of(device)
-    queued = [queued_seconds()]
-    for blocks in itertools.count(1):
+    samples: list[Sample] = []
+    while True:
+        before = queued_seconds()
         clock.time(block)
         clock.wait()  # the host would queue blocks for minutes
-        queued.append(queued_seconds())
-        if blocks < FEWEST_BLOCKS and seconds > 0:
+        taken = clock.samples_seconds()[-1]
+        samples.append(Sample(taken / calls, (queued_seconds() - before) / taken))
+        if len(samples) < FEWEST_BLOCKS and seconds > 0:
             continue
-        if time.monotonic() >= until or half_width(undisturbed(clock.samples_seconds(), queued)) <= TOLERANCE:
-            break
-    return [sample / calls for sample in undisturbed(clock.samples_seconds(), queued)]
+        if time.monotonic() >= until or half_width(undisturbed(samples)) <= TOLERANCE:
+            return samples
 
 
-def undisturbed(samples: Sequence[float], queued: Sequence[float]) -> list[float]:
-    """The samples during which hardly a core was waited for, in order; the `FEWEST_BLOCKS` best where they are fewer.
-
-    Args:
-        samples: seconds, in order.
-        queued: seconds that had been waited before the first, and after each.
-    """
-    spans = zip(samples, itertools.pairwise(queued), strict=True)
-    shares = [(after - before) / sample for sample, (before, after) in spans]
-    limit = max([UNDISTURBED, *sorted(shares)[:FEWEST_BLOCKS]])
-    return [sample for sample, share in zip(samples, shares, strict=True) if share <= limit]
+def undisturbed(samples: Sequence[Sample]) -> list[float]:
+    """Seconds of those during which hardly a core was waited for; of the least disturbed where there is none."""
+    limit = max(UNDISTURBED, min((sample.queued for sample in samples), default=0.0))
+    return [sample.seconds for sample in samples if sample.queued <= limit]
 
 
 def _calls_a_block(call: Call, device: torch.device) -> int:

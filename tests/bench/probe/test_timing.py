@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.probe.queued import queued_seconds
-from sslbench.bench.probe.timing import FEWEST_BLOCKS, UNDISTURBED, time_call, undisturbed
+from sslbench.bench.probe.timing import FEWEST_BLOCKS, UNDISTURBED, Sample, time_call, undisturbed
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 def test_it_is_as_long_as_the_call_takes():
     samples = time_call(lambda: time.sleep(0.003), CPU, seconds=0.05)
     assert len(samples) >= FEWEST_BLOCKS
-    assert all(sample >= 0.003 for sample in samples)
+    assert all(sample.seconds >= 0.003 for sample in samples)
 
 
 def test_short_calls_are_timed_many_at_a_time():
@@ -26,29 +26,25 @@ def test_short_calls_are_timed_many_at_a_time():
         nonlocal calls
         calls += 1
 
-    samples = time_call(call, CPU, seconds=0.0)
-    assert len(samples) <= FEWEST_BLOCKS
+    (sample,) = time_call(call, CPU, seconds=0.0)
     assert calls > 1000
-    assert all(0 < sample < 1e-4 for sample in samples)
+    assert 0 < sample.seconds < 1e-4
 
 
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=20))
 def test_what_is_left_is_the_least_disturbed(shares):
-    samples = [1.0 + place for place in range(len(shares))]  # so that a sample tells its place
-    queued = [0.0]
-    for sample, share in zip(samples, shares, strict=True):
-        queued.append(queued[-1] + share * sample)
-    left = undisturbed(samples, queued)
+    samples = [Sample(1.0 + place, share) for place, share in enumerate(shares)]
+    left = undisturbed(samples)
+    assert left
     assert left == sorted(left)
-    assert len(left) >= min(len(samples), FEWEST_BLOCKS)
-    dropped = [share for sample, share in zip(samples, shares, strict=True) if sample not in left]
-    kept = [shares[int(sample - 1)] for sample in left]
-    assert all(share > 0.99 * UNDISTURBED for share in dropped)
-    assert min(dropped, default=1.0) > max(kept) - 1e-9
+    kept = [sample.queued for sample in samples if sample.seconds in left]
+    dropped = [sample.queued for sample in samples if sample.seconds not in left]
+    assert min(dropped, default=1.0) > max(UNDISTURBED, max(kept))
+    assert max(kept) <= UNDISTURBED or len(set(kept)) == 1
 
 
-def test_a_disturbed_block_is_left_out():
-    assert undisturbed([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]) == [1.0, 2.0, 3.0, 5.0]
+def test_nothing_is_left_of_nothing():
+    assert undisturbed([]) == []
 
 
 def test_waiting_of_all_threads_is_added_up(tmp_path):
