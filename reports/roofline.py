@@ -159,7 +159,7 @@ def _dots(rows: Sequence[tuple[int, OperatorTime]], axes: _Axes, whole_seconds: 
     movers = [number for number, row in rows if not row.flops]
     taken: list[tuple[float, float]] = []
     for number, row in rows:
-        x, y = _STRIP * (movers.index(number) + 0.5) / len(movers) if not row.flops else 0.0, axes[1].place(_speed(row))
+        x, y = _STRIP * (movers.index(number) + 0.8) / (len(movers) + 0.6) if not row.flops else 0.0, axes[1].place(_speed(row))
         if row.flops:
             x = axes[0].place(row.flops / row.bytes)
             while any(abs(x - other) < _APART[0] and abs(y - height) < _APART[1] for other, height in taken):
