@@ -12,7 +12,7 @@ from math import sqrt
 
 from sslbench.bench.explanation import OperatorTime
 from sslbench.bench.record import Record
-from sslbench.hardware_profiles.schema import Device
+from sslbench.hardware_profiles.schema import Device, DType
 from sslbench.reports.axes import LogAxis, log_axis
 from sslbench.reports.explain import OperatorRow, operator_row
 from sslbench.reports.units import format_seconds, format_share, format_si
@@ -159,12 +159,11 @@ def _dots(rows: Sequence[tuple[int, OperatorTime]], axes: _Axes, whole_seconds: 
     movers = [number for number, row in rows if not row.flops]
     taken: list[tuple[float, float]] = []
     for number, row in rows:
-        x, y = _STRIP * (movers.index(number) + 0.8) / (len(movers) + 0.6) if not row.flops else 0.0, axes[1].place(_speed(row))
+        y = axes[1].place(_speed(row))
         if row.flops:
-            x = axes[0].place(row.flops / row.bytes)
-            while any(abs(x - other) < _APART[0] and abs(y - height) < _APART[1] for other, height in taken):
-                x -= _APART[0]
-            taken.append((x, y))
+            x = _beside(axes[0].place(row.flops / row.bytes), y, taken)
+        else:
+            x = _STRIP * (movers.index(number) + 0.8) / (len(movers) + 0.6)
         words = operator_row(row, whole_seconds)
         figures = ", ".join(filter(None, (words.intensity, words.reached, f"bound by {words.bound}")))
         yield Dot(
@@ -176,6 +175,14 @@ def _dots(rows: Sequence[tuple[int, OperatorTime]], axes: _Axes, whole_seconds: 
             bound=row.bound,
             label=f"{words.calls} {words.operator}: {words.time}, {words.share} of the operators' time; {figures}",
         )
+
+
+def _beside(x: float, y: float, taken: list[tuple[float, float]]) -> float:
+    """A free place at this height, at or left of x; notes it as taken."""
+    while any(abs(x - other) < _APART[0] and abs(y - height) < _APART[1] for other, height in taken):
+        x -= _APART[0]
+    taken.append((x, y))
+    return x
 
 
 def _group(family: str) -> int:
@@ -196,7 +203,7 @@ def _slopes(axes: _Axes, device: Device, cache: float | None, peak: float) -> It
                 yield Roof(key, (*places[0], *places[1]), f"{name} {format_si(rate, 'B/s')}", places[2])
 
 
-def _peaks(axes: _Axes, peaks: dict[str, float], bandwidth: float) -> Iterator[Roof]:
+def _peaks(axes: _Axes, peaks: dict[DType, float], bandwidth: float) -> Iterator[Roof]:
     """The level of each type's peak, from where memory reaches it."""
     for dtype, peak in peaks.items():
         ridge, level = axes[0].place(peak / bandwidth), axes[1].place(peak)
