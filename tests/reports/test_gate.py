@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from sslbench.bench.commands.gate_options import FORMAT_NAMES
 from sslbench.bench.comparison import Cause, Comparison, MetricChange, StepChange
 from sslbench.reports.gate import FORMATS
 
@@ -169,3 +170,7 @@ def test_json_is_read_back(comparison):
     table = json.loads(FORMATS["json"](comparison))
     assert (table["outcome"], table["exit_code"]) == ("regression", 1)
     assert Comparison.model_validate(table) == comparison
+
+
+def test_the_command_line_knows_every_output_and_no_other():
+    assert tuple(FORMATS) == FORMAT_NAMES
