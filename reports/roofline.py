@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from sslbench.bench.explanation import OperatorTime
+from sslbench.bench.explanation import Explanation, OperatorTime
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Device, DType
 from sslbench.reports.axes import LogAxis, log_axis
@@ -96,14 +96,15 @@ class Roofline:
 
 def rooflines(records: Sequence[Record]) -> list[Roofline]:
     """Of the records that are explained, and whose operators know their bytes."""
-    found = ((record, [row for row in record.explain.operators if row.bytes]) for record in records if record.explain)
+    explained = ((record, record.explain.operators) for record in records if record.explain)
+    found = ((record, [row for row in operators if row.bytes and row.seconds]) for record, operators in explained)
     return [_roofline(record, rows) for record, rows in found if rows]
 
 
 def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
     device, explanation = record.machine.device, record.explain
     assert explanation is not None  # noqa: S101 - the caller looked
-    shown, whole = list(enumerate(rows[:MOST], 1)), explanation.device_seconds
+    shown, whole = list(enumerate(rows[:MOST], 1)), sum(row.seconds for row in explanation.operators)
     bandwidth, cache = device.memory_bandwidth_bytes_per_second.value, explanation.cache_bytes_per_second
     peaks = {row.dtype: peak for _, row in shown if row.dtype and (peak := _peak(row, device))}
     speeds = [bandwidth, *([cache] if cache else []), *peaks.values(), *(_speed(row) for _, row in shown)]
@@ -114,7 +115,7 @@ def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
     return Roofline(
         recipe=recipe_label(record.recipe),
         machine=machine_title(record.machine),
-        summary=_summary(explanation.device_seconds, explanation.launch_seconds, rows),
+        summary=_summary(whole, explanation.launch_seconds, rows),
         strip=_STRIP,
         panel=_PANEL,
         x_ticks=tuple((x_axis.place(tick), f"{tick:g}") for tick in _few(x_axis)),
@@ -126,7 +127,7 @@ def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
         dots=tuple(sorted(dots, key=lambda dot: -dot.radius)),
         legend=tuple(_legend(dots)),
         rows=tuple(_row(number, row, device, whole) for number, row in shown),
-        rest=_rest(rows[MOST:], whole),
+        rest=_rest(explanation, rows, whole),
     )
 
 
@@ -246,8 +247,11 @@ def _summary(device_seconds: float, launch_seconds: float, rows: Sequence[Operat
     return f"{format_seconds(device_seconds)} on the device, bound {', '.join(parts)}; {launch}"
 
 
-def _rest(rows: Sequence[OperatorTime], whole_seconds: float) -> str:
-    if not rows:
-        return ""
-    seconds = sum(row.seconds for row in rows)
-    return f"{len(rows):,} more take {format_seconds(seconds)} together, {format_share(seconds / whole_seconds)}"
+def _rest(explanation: Explanation, rows: Sequence[OperatorTime], whole_seconds: float) -> str:
+    """What is not drawn: shorter operators, and what is none (fresh memory)."""
+    drawn, others = len(rows[:MOST]), [row for row in explanation.operators if not row.bytes and row.seconds]
+    parts = [(plain(row.operator, LABEL_LENGTH), row.seconds) for row in others]
+    if rows[MOST:]:
+        parts.append((f"{len(rows) - drawn:,} shorter ones", sum(row.seconds for row in rows[MOST:])))
+    words = (f"{name} {format_seconds(seconds)}, {format_share(seconds / whole_seconds)}" for name, seconds in parts)
+    return "; ".join(words)

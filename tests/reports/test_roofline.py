@@ -66,6 +66,14 @@ def test_like_operators_do_not_hide_each_other(record):
     assert abs(first.x - second.x) >= 3
 
 
+def test_what_is_not_drawn_is_named(record):
+    fresh = OperatorTime(operator="fresh memory", calls=0, seconds=0.1, bound="bandwidth")
+    many = [record.explain.operators[1]] * (MOST + 2)
+    (drawn,) = rooflines([with_operators(record, [fresh, *many])])
+    assert drawn.rest == "fresh memory 100 ms, 8.2 %; 2 shorter ones 160 ms, 13 %"
+    assert drawn.rest in render_html([with_operators(record, [fresh, *many])])
+
+
 def test_older_records_and_unexplained_ones_are_not_drawn(record, samples):
     old = [OperatorTime(operator="aten.mm.default", calls=1, seconds=0.1, bound="compute")]
     assert rooflines([*samples, with_operators(record, old)]) == []
@@ -76,7 +84,7 @@ operators = st.builds(
     OperatorTime,
     operator=st.text(max_size=8),
     calls=st.integers(0, 10**6),
-    seconds=st.floats(1e-9, 1e6),
+    seconds=st.just(0.0) | st.floats(1e-9, 1e6),
     bound=st.sampled_from(["compute", "bandwidth", "launch"]),
     family=st.text(max_size=8),
     dtype=st.none() | st.sampled_from(["fp32", "bf16"]),
