@@ -183,7 +183,7 @@ def _memory(base: StepSnapshot, new: StepSnapshot, limits: Mapping[str, Limit]) 
     yield _metric("memory.peak_reserved_bytes", "bytes", (old, now), limits["reserved"], _told(parts))
 
 
-_TENSORS = "in tensors, see requested bytes"
+_TENSORS = "in tensors"
 _WORKSPACE = "in cuDNN's workspace"
 _ROUNDING = "in what the allocator rounds up to, and blocks that it does not split"
 _ALLOCATED = "allocated"

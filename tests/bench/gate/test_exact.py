@@ -66,6 +66,33 @@ def test_one_mebibyte_that_is_kept_is_found_at_its_line(project, edited, target)
     assert_causes_add_up(metrics)
 
 
+@pytest.mark.parametrize("target", ["cuda", "cpu"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "        return self.out(x)\n",
+        "    optimizer = ",
+        "        optimizer.zero_grad()\n",
+        "        loss.backward()\n",
+        "        optimizer.step()\n",
+        "\n    return step\n",
+    ],
+)
+def test_a_mebibyte_is_found_wherever_it_is_added(project, edited, target, before):
+    write_snapshot(project / "baseline.json", snapshot(target))
+    owner, device = ("self", "x.device") if "self" in before else ("head", "device")
+    indentation = " " * (4 if "optimizer = " in before else 8)
+    added = f"{indentation}{owner}.spare = torch.ones(262144, device={device})\n"
+    comparison = compare_snapshots(project / "baseline.json", edited(before, added + before))
+    _, metrics = only_step(comparison)
+    (cause,) = metrics["peak_requested_bytes"].causes
+    assert cause.change == metrics["peak_requested_bytes"].change == MIB
+    code = (project / "my_step.py").read_text(encoding="utf-8")
+    assert cause.line == code[: code.index(before)].count("\n") + 1
+    assert ".spare = torch.ones" in cause.text
+    assert metrics["peak_requested_bytes"].outcome == "regression"
+
+
 def test_a_changed_order_of_operators_passes(baseline, edited):
     swapped = "        right = hidden.tanh()\n        left = hidden.exp()\n"
     folder = edited("        left = hidden.exp()\n        right = hidden.tanh()\n", swapped)
