@@ -115,7 +115,7 @@ def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
     return Roofline(
         recipe=recipe_label(record.recipe),
         machine=machine_title(record.machine),
-        summary=_summary(whole, explanation.launch_seconds, rows),
+        summary=_summary(whole, explanation.launch_seconds, explanation.operators),
         strip=_STRIP,
         panel=_PANEL,
         x_ticks=tuple((x_axis.place(tick), f"{tick:g}") for tick in _few(x_axis)),
