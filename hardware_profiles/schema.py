@@ -101,7 +101,7 @@ class Links(_Table):
     """What connects the devices of a machine, and several such machines."""
 
     kind: Literal["nvlink", "pcie", "host"]
-    """`nvlink`: each to each; `pcie`: each to each over the bus; `host`: through the host's memory, without peer access."""
+    """`nvlink`: each to each; `pcie`: each to each over the bus; `host`: through the host's memory, no peer access."""
     bytes_per_second: Figure
     """Nominal rate of one device to the others together, in one direction."""
     devices: int = Field(default=8, gt=0)

@@ -27,6 +27,8 @@ SECONDS = {"cpu": 36.0, "cuda": 50.0}
 """For the kernels of a device."""
 QUICK = 0.25
 """Part of that which a quick probe takes."""
+_FEW_HURRIED = 0.05
+"""Share of the sizes that a disturbance on any machine may cost without a word."""
 _WARM_UP_SECONDS = 3.0
 _WARM_UP_SHAPE = (1024, 1024, 1024)
 
@@ -81,12 +83,10 @@ def probe(kind: str, *, quick: bool = False, progress: Progress | None = None) -
 
 
 def _hurried(ran: Ran) -> list[str]:
-    if not ran.hurried:
-        return []
     sizes = sum(len(timing.points) for timing in ran.timings)
-    return [
-        f"{ran.hurried} of {sizes} sizes were timed while others had the cores, or in haste: probe again when it is quiet"
-    ]
+    if ran.hurried <= _FEW_HURRIED * sizes:
+        return []
+    return [f"{ran.hurried} of {sizes} sizes were timed in haste, or while others had the cores: end them, probe again"]
 
 
 def _add_all_reduce(ran: Ran, progress: Progress | None) -> None:

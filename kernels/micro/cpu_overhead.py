@@ -24,7 +24,7 @@ def backward(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call:
     """The backward pass of that chain: a product for each."""
     y = recorded(device, dtype, shape)()
     assert isinstance(y, torch.Tensor)  # noqa: S101 - for the type checker
-    return lambda: y.backward(retain_graph=True)
+    return lambda: y.backward(retain_graph=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def module(device: torch.device, dtype: torch.dtype, shape: Shape) -> Call:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.benchmark import Timer
 
-from sslbench.bench.probe.timing import time_call
+from sslbench.bench.probe.timing import time_call, undisturbed
 from sslbench.kernels.micro.registry import MICROS
 
 CPU = torch.device("cpu")
@@ -19,7 +19,8 @@ COPY_BYTES = 128 * 2**20
 
 def probed(kernel, shape):
     with torch.no_grad():
-        return statistics.median(time_call(MICROS[kernel].build(CPU, torch.float32, shape), CPU, seconds=0.5))
+        samples = time_call(MICROS[kernel].build(CPU, torch.float32, shape), CPU, seconds=0.5)
+    return statistics.median(undisturbed(samples))
 
 
 def of_torch(shape):

@@ -39,7 +39,7 @@ def test_what_is_left_is_the_least_disturbed(shares):
     assert left == sorted(left)
     kept = [sample.queued for sample in samples if sample.seconds in left]
     dropped = [sample.queued for sample in samples if sample.seconds not in left]
-    assert min(dropped, default=1.0) > max(UNDISTURBED, max(kept))
+    assert min(dropped, default=1.0) > max(UNDISTURBED, *kept)
     assert max(kept) <= UNDISTURBED or len(set(kept)) == 1
 
 
