@@ -38,7 +38,8 @@ VERSION_SIGMA = 0.05
 """The same between two versions of PyTorch. timm's inference in NCHW on one card: 2.1 to 2.4, 1.13 to 2.4."""
 TAILS = 5.0
 """Degrees of freedom of the errors, whose tails are heavier than a normal distribution's: a measurement that surprises
-widens the interval. Errors on timm's models have tails as of two or three; with five the intervals hold (docs/accuracy.md)."""
+widens the interval. Errors on timm's models have tails as of two or three; with five the intervals hold
+(docs/accuracy.md)."""
 PHASE_SIGMA = 0.1
 """What a phase of half the step's time is off beside the errors of whole steps, whose phases make up for each other;
 a shorter one more, by the root of (1 / share - 1). An estimate."""
