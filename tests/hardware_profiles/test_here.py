@@ -10,7 +10,14 @@ from sslbench.hardware_profiles import here
 from sslbench.hardware_profiles.control_group import memory_limit_bytes
 from sslbench.hardware_profiles.cpu import describe_cpu
 from sslbench.hardware_profiles.here import Card, describe_here, nvidia_card, profile_of
+from sslbench.hardware_profiles.kept import FOLDER_VARIABLE
 from sslbench.hardware_profiles.loader import load_machine
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(tmp_path, monkeypatch):
+    """A probe of the machine that the tests run on would change what is here."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
 
 
 def nvml_works() -> bool:
