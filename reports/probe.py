@@ -53,6 +53,8 @@ class ProbeView:
     made: str
     processor: str
     figures: tuple[FigureRow, ...]
+    has_rated: bool
+    """Whether any figure has a rated one beside it."""
     kernels: tuple[KernelRows, ...]
     warnings: tuple[str, ...]
 
@@ -62,11 +64,13 @@ def probe_view(machine: Machine) -> ProbeView:
     probe = machine.probe
     on = f" on {probe.threads} threads" if probe and probe.threads else ""
     made = f"measured {probe.date} in {format_seconds(probe.seconds)}, torch {probe.torch}{on}" if probe else ""
+    figures = tuple(_figures(machine))
     return ProbeView(
         title=machine_title(machine),
         made=plain(made, LABEL_LENGTH),
         processor=_processor(machine.processor) if machine.processor else "",
-        figures=tuple(_figures(machine)),
+        figures=figures,
+        has_rated=any(row.rated != UNRATED for row in figures),
         kernels=tuple(_kernel(timing) for timing in machine.device.kernels),
         warnings=tuple(map(plain, probe.warnings)) if probe else (),
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.reports.markdown import escape, table
-from sslbench.reports.probe import UNRATED, ProbeView, probe_view
+from sslbench.reports.probe import ProbeView, probe_view
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +33,7 @@ def print_probe(machine: Machine) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     for line in (view.title, view.made, view.processor):
         console.print(line)
-    rated = any(row.rated != UNRATED for row in view.figures)
-    console.print(_drawn(_FIGURES, _figure_rows(view), len(_FIGURES) if rated else 2))
+    console.print(_drawn(_FIGURES, _figure_rows(view), len(_FIGURES) if view.has_rated else 2))
     console.print(_drawn(_BEST, [(each.title, each.best.rate, each.best.shape) for each in view.kernels if each.best]))
     for warning in view.warnings:
         console.print(f"doubtful: {warning}")

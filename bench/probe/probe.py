@@ -86,7 +86,7 @@ def _hurried(ran: Ran) -> list[str]:
     sizes = sum(len(timing.points) for timing in ran.timings)
     if ran.hurried <= _FEW_HURRIED * sizes:
         return []
-    return [f"{ran.hurried} of {sizes} sizes were timed in haste, or while others had the cores: end them, probe again"]
+    return [f"{ran.hurried} of {sizes} sizes were timed in haste, or while others had the cores: probe again in quiet"]
 
 
 def _add_all_reduce(ran: Ran, progress: Progress | None) -> None:
