@@ -9,8 +9,14 @@ from sslbench.bench.explanation import Alive, Bound, Explanation, OperatorTime, 
 from sslbench.bench.predict.constants import constants_used
 from sslbench.bench.predict.efficiency import L2_COST
 from sslbench.bench.predict.peak import peak_dtype
-from sslbench.bench.predict.power import sustained
-from sslbench.bench.predict.time import FRESH_MEMORY, TimePrediction, kernel_bounds, operator_seconds, predict_time
+from sslbench.bench.predict.time import (
+    FRESH_MEMORY,
+    TimePrediction,
+    at_work,
+    kernel_bounds,
+    operator_seconds,
+    predict_time,
+)
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.trace.events import (
     BUILD,
@@ -162,7 +168,7 @@ class _Sums:
 
 def operator_times(trace: Trace, machine: Machine) -> list[OperatorTime]:
     """Predicted device time of the operators of the second step, longest first."""
-    device = sustained(trace, machine.device)
+    device = at_work(trace, machine.device)
     rows: dict[tuple[str, str, DType | None], _Sums] = defaultdict(_Sums)
     for index, count in Counter(call.kind for call in trace.calls).items():
         kind = trace.kinds[index]

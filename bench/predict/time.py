@@ -80,7 +80,7 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
     """Step time of a trace on a machine, all its operators one after the other."""
     if machine.device.kind == "cpu":
         return _on_processor(trace, machine.device)
-    device = _at_work(trace, machine.device)
+    device = at_work(trace, machine.device)
     by_class: dict[str, float] = defaultdict(float)
     each: dict[int, float] = {}
     gpu = GPU(device)
@@ -112,7 +112,7 @@ def _on_processor(trace: Trace, device: Device) -> TimePrediction:
     return TimePrediction(total, around(total, sigmas.total), device_seconds, dispatch_seconds, dict(by_class), sigmas)
 
 
-def _at_work(trace: Trace, device: Device) -> Device:
+def at_work(trace: Trace, device: Device) -> Device:
     """The device as it is during a step: at the clock that its power holds, and as fast as a probe has found it."""
     rated = as_rated(device)
 

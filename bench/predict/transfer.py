@@ -17,8 +17,7 @@ from math import exp, hypot, log, sqrt
 import numpy as np
 
 from sslbench.bench.predict.gpu import ROUNDING
-from sslbench.bench.predict.power import sustained
-from sslbench.bench.predict.time import Sigmas, around, kernel_bounds, operator_seconds, predict_time
+from sslbench.bench.predict.time import Sigmas, around, at_work, kernel_bounds, operator_seconds, predict_time
 from sslbench.bench.trace.events import Call, Trace
 from sslbench.hardware_profiles.schema import Machine
 
@@ -115,7 +114,7 @@ def sharpen(trace: Trace, machine: Machine, step: str, observed: Sequence[Observ
 def mix_of(trace: Trace, machine: Machine, step: str) -> Mix:
     """What the time of a traced step goes to on a machine; arguments as of `sharpen`."""
     seconds: dict[tuple[str, str], float] = defaultdict(float)
-    device = sustained(trace, machine.device)
+    device = at_work(trace, machine.device)
     calls: dict[int, int] = defaultdict(int)
     for call in trace.calls:
         calls[call.kind] += 1

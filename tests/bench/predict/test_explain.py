@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,9 @@ from sslbench.bench.trace.events import BACKWARD, FORWARD, OPTIMIZER, Storage, T
 from sslbench.bench.trace.lifetimes import alive_after, find_peak, totals
 from sslbench.bench.trace.recipes import trace_recipe
 from sslbench.bench.trace.tracer import trace_step
+from sslbench.hardware_profiles.loader import load_profile
 
+PROBED = Path(__file__).parents[2] / "data" / "cpu" / "probe-1.toml"
 MACHINES = ("rtx-3090", "a100-80gb", "m3-max", "laptop-16gb")
 CATEGORIES = ("parameter", "gradient", "activation", "temporary")
 STEP = """\
@@ -123,7 +126,8 @@ def test_operators_add_up_to_the_devices_time(bert, machine):
 # ---------------------------------------------------------------------- constants
 def test_constants_list_themselves(bert, convolutional):
     old_with_desktop = find_machine("rtx-3090", cuda="11.3", display=True)
-    machines = [*map(find_machine, MACHINES), find_machine("radeon-rx-7900-xtx"), old_with_desktop]
+    others = [find_machine("radeon-rx-7900-xtx"), load_profile(PROBED), old_with_desktop]
+    machines = [*map(find_machine, MACHINES), *others]
     everywhere = {
         constant.name
         for machine in machines
