@@ -126,7 +126,7 @@ def test_operators_add_up_to_the_devices_time(bert, machine):
 # ---------------------------------------------------------------------- constants
 def test_constants_list_themselves(bert, convolutional):
     old_with_desktop = find_machine("rtx-3090", cuda="11.3", display=True)
-    others = [find_machine("radeon-rx-7900-xtx"), load_profile(PROBED), old_with_desktop]
+    others = [find_machine("h100"), find_machine("radeon-rx-7900-xtx"), load_profile(PROBED), old_with_desktop]
     machines = [*map(find_machine, MACHINES), *others]
     everywhere = {
         constant.name
