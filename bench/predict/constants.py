@@ -23,6 +23,7 @@ from sslbench.bench.predict import (
     gpu,
     gpu_kernels,
     memory,
+    power,
     time,
     workspace,
 )
@@ -43,8 +44,15 @@ MODULES: tuple[ModuleType, ...] = (
     gpu_kernels,
     convolution,
     cpu,
+    power,
 )
-_UNITS = {"BYTES_PER_SECOND": "B/s", "FLOPS_PER_SECOND": "FLOP/s", "BYTES": "B", "SECONDS": "s"}
+_UNITS = {
+    "JOULES_PER_BYTE": "J/B",
+    "BYTES_PER_SECOND": "B/s",
+    "FLOPS_PER_SECOND": "FLOP/s",
+    "BYTES": "B",
+    "SECONDS": "s",
+}
 _LINK = re.compile(r"https?://\S+[^\s.,;)]")
 _Applies = Callable[[Trace, Machine], bool]
 
@@ -97,6 +105,10 @@ def _convolves(trace: Trace, machine: Machine) -> bool:
     return _on_gpu(trace, machine) and any("convolution" in kind.name for kind in trace.kinds)
 
 
+def _holds_power(trace: Trace, machine: Machine) -> bool:
+    return machine.device.kind == "cuda" and machine.device.power_watts is not None
+
+
 _COUNTS: dict[str, _Applies] = {
     "CUDA_CONTEXT_BYTES": lambda trace, machine: machine.device.kind == "cuda" and not machine.device.context_bytes,
     "CUDA_CONTEXT_SIGMA_": lambda trace, machine: _on_gpu(trace, machine) and not machine.device.context_bytes,
@@ -110,6 +122,8 @@ _COUNTS: dict[str, _Applies] = {
     "CUDNN_": _convolves,
     "CONVOLUTION_": _convolves,
     "ALLOCATED_": lambda trace, machine: _on_gpu(trace, machine) and not _convolves(trace, machine),
+    **dict.fromkeys(("IDLE_POWER_", "TRAFFIC_JOULES_", "LEAST_CLOCK"), _holds_power),
+    "WARP_PRODUCTS": lambda trace, machine: machine.device.compute_capability in ((9, 0), (10, 0)),
     "FULL_RATE_": lambda trace, machine: _on_gpu(trace, machine) and machine.device.kind != "mps",
     "WIDE_MEMORY_": lambda trace, machine: _on_wide_memory(machine),
     "HALF_ON_WIDE_MEMORY": lambda trace, machine: _on_wide_memory(machine),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sslbench.bench.accuracy import Accuracy, Comparison, Verdicts, accuracy, verdicts, worsened
+from sslbench.bench.accuracy import TOLERANCE, Accuracy, Comparison, Verdicts, accuracy, verdicts, worsened
 from sslbench.bench.machines import find_machine
 from sslbench.bench.measured import Failure, Predicted
+from sslbench.bench.published import timm as published_timm
 from sslbench.bench.published.rows import METRICS, published_rows, stated_accuracy, stated_verdicts
 from sslbench.bench.quantities import Memory, Time
 from sslbench.bench.record import load_records
@@ -47,13 +48,14 @@ def test_published_rows_are_well_formed():
 
 def test_every_group_has_a_stated_accuracy():
     groups = {(row.group, row.metric) for row in published_rows()}
-    assert set(stated_accuracy()) == {key for key in groups if key[1] != "runs"}
+    traced = {(group, "seconds") for group in published_timm.GROUPS}
+    assert set(stated_accuracy()) == {key for key in groups if key[1] != "runs"} | traced
     assert set(stated_verdicts()) == {group for group, metric in groups if metric == "runs"}
 
 
 def test_a_sample_of_published_rows_is_predicted_as_well_as_stated(tmp_path):
     for row, found in zip(SAMPLE, compare_published(SAMPLE, TraceCache(tmp_path)), strict=True):
-        assert abs(found.error) <= stated_accuracy()[row.group, row.metric]["worst"], row.id
+        assert abs(found.error) <= stated_accuracy()[row.group, row.metric]["worst"] + TOLERANCE, row.id
 
 
 def test_verdicts_on_models_of_timm_are_right_or_tight(tmp_path, timm):
@@ -65,16 +67,9 @@ def test_verdicts_on_models_of_timm_are_right_or_tight(tmp_path, timm):
 def test_errors_are_relative_to_what_was_measured_and_ordered():
     found = [comparison(predicted=100 + error, inside=error < 9) for error in (*range(10), -20)]
     (errors,) = accuracy(found)
-    assert errors == Accuracy(
-        "group",
-        "allocated",
-        11,
-        pytest.approx(65 / 1100),
-        pytest.approx(0.05),
-        pytest.approx(0.09),
-        pytest.approx(0.2),
-        10 / 11,
-    )
+    assert (errors.rows, errors.inside) == (11, 10 / 11)
+    stated = (errors.mean, errors.median, errors.ninth_decile, errors.worst)
+    assert stated == pytest.approx((0.65 / 11, 0.05, 0.09, 0.2))
 
 
 def test_a_verdict_is_tight_between_five_and_ninety_five_percent():
