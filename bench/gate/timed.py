@@ -19,8 +19,9 @@ LIMITS = {"slowdown": Limit(share=0.05), "memory": Limit(share=0.01), "energy": 
 SLOWDOWN_IN_TURNS = Limit(share=0.025)
 """The same of steps that were timed in turns, which are known more closely."""
 NOISE_OF_ONE_RUN = 0.02
-"""Standard deviation of a run's median from run to run where nothing was repeated (docs/gate.md); on an idle machine a
-quarter of that (`sslbench.bench.statistics.BETWEEN_RUNS`)."""
+"""Assumed standard deviation of a run's median from run to run, where nothing was repeated and others used little of
+the machine. On an idle one it is a quarter of that (`sslbench.bench.statistics.BETWEEN_RUNS`), on a busy one many times
+as much (docs/gate.md): hence `BUSY`."""
 BUSY = 0.15
 """Share of all cores used by others, from which on separate runs of several threads show nothing."""
 _ALLOCATED = "memory.peak_allocated_bytes"

@@ -46,6 +46,8 @@ def build(device):
     return step
 """
 PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
+WORK = {kind: after / before - 1 for kind, (before, after) in PRODUCTS.items()}
+"""The true change."""
 STRETCHES = 4
 DRAWS, BLOCK = 200, 8
 
@@ -133,6 +135,14 @@ def judge(path):
         }
         for what, found in shares.items():
             print(f"  {what}: {len(found)}:", dict(Counter(outcome for outcome, *_ in found)))
+    errors = [judged(session["turns"])[1] - WORK[session["kind"]] for session in sessions]
+    held = [low <= WORK[s["kind"]] <= high for s in sessions for _, _, (low, high) in [judged(s["turns"])]]
+    print(
+        f"error of the change: standard deviation {np.std(errors, ddof=1):.2%}; intervals hold it: {np.mean(held):.0%}"
+    )
+    alone = {"wall time": [s["wall"][0] for s in sessions], "less waits": [median(s["turns"][0]) for s in sessions]}
+    for what, medians in alone.items():
+        print(f"one side alone, from session to session, {what}: {np.std(np.log(medians), ddof=1):.1%}")
     same = [judged(halves) for session in sessions for side in session["turns"] for halves in [interleaved(side)]]
     print("one process against itself, every second turn:", len(same), dict(Counter(outcome for outcome, *_ in same)))
 
