@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
 
 BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
 _COMPILED = "torch.compile: memory is predicted as of the eager step; a compiled one often needs less"
-_COMPILED_ON_CPU = "torch.compile: predicted as eager; a compiled step needs less time, and often less memory"
+_COMPILED_ON_CPU = (
+    "torch.compile on a processor: predicted as eager; a compiled step needs less time, and often less memory"
+)
 _NO_POWER = "no power model for this kind of device, or no power limit in its profile"
 
 
