@@ -12,12 +12,14 @@ from itertools import chain
 from sslbench.bench.comparison import Cause
 from sslbench.bench.gate.snapshot import KEPT, Called, Site
 
-SHOWN = 8
+SHOWN = 6
 """Causes of a metric that are told one by one; the others are one row."""
 _LONGEST = 70
 """Characters of a source line that are quoted."""
 _LISTED = 3
 """Operators that are named for each thing that happened at a line."""
+_TOLD = 2
+"""Things that happened at a line that are told, those with the largest changes."""
 _ROLES = ("parameter", "gradient", "optimizer state", "buffer", "input")
 """Categories that say more of a storage than the operator that made it."""
 _LIVES = {"backward": "lives into backward", "optimizer": "lives through backward", KEPT: "outlives the step"}
@@ -166,7 +168,7 @@ def _cause(pairs: list[_Pair], words: Callable[[_Pair], str]) -> Cause:
     for pair in pairs:
         said[words(pair)].append(_here(pair).label.removeprefix("aten.").replace(".default", ""))
     place = f"{_quoted(here.text)} at {here.path}:{here.line}" if here.path else "what has no line"
-    happened = ", ".join(f"{what} ({_listed(labels)})" for what, labels in said.items())
+    happened = ", ".join(f"{what} ({_listed(labels)})" for what, labels in list(said.items())[:_TOLD])
     module = f", in {here.module}" if here.module else ""
     before = sorted({base.text for base, new in pairs if base and new and base.text != new.text})
     return Cause(
