@@ -58,7 +58,7 @@ def _of_no_use(record: Record, recipe: Recipe) -> str:
     theirs = record.recipe
     if record.kind != "measurement":
         return "is a prediction: measure with `sslbench profile -o FILE`"
-    if record.failure is not None or not record.time.step_seconds:
+    if record.failure is not None or (record.time.step_seconds or 0.0) <= 0:
         return "has no measured step"
     if record.scaling is not None:
         return "ran on several devices: measure it on one"
@@ -75,7 +75,9 @@ def _observe(record: Record, cache: TraceCache) -> list[Observation]:
     if not trace.calls:
         raise RecordError(f"--measured: {record.recipe.name} on {record.machine.name} runs no operator of torch")
     interval = record.time.interval_seconds
-    within = log(interval[1] / interval[0]) / (2 * Z_90) if interval else _FEW_STEPS_SIGMA
+    within = (
+        log(interval[1] / interval[0]) / (2 * Z_90) if interval and 0 < interval[0] <= interval[1] else _FEW_STEPS_SIGMA
+    )
     return observe(
         trace,
         record.machine,

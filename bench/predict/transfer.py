@@ -190,7 +190,7 @@ def observe(
     for phase, time in times.items():
         share = time / predicted if predicted else 0.0
         seen = phase_seconds[phase] / measured if measured else 0.0
-        if 0 < share < 1 and seen:
+        if 0 < share < 1 and seen > 0:
             mix = mix_of(parts[phase], machine, step)
             noise = hypot(sigma, PHASE_SIGMA * sqrt(1 / share - 1))
             found.append(Observation(mix, seconds * seen, whole * share, noise))

@@ -17,6 +17,7 @@ from sslbench.bench.predict.elsewhere import step_key
 from sslbench.bench.predict.time import predict_time
 from sslbench.bench.predict.transfer import REPEATED_SIGMA, observe, sharpen
 from sslbench.bench.published.rows import published_rows
+from sslbench.bench.quantities import Time
 from sslbench.bench.record import dump_records, load_records
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache
@@ -114,6 +115,7 @@ def test_doubts_are_named(measured, cache, write):
     [
         ({"kind": "prediction"}, "is a prediction"),
         ({"failure": Failure(kind="out-of-memory", phase="warm-up", steps_done=0, message="m")}, "no measured step"),
+        ({"time": Time(step_seconds=-1.0)}, "no measured step"),
         ({"backend": "onnx-cpu"}, "ran with onnx-cpu"),
         ({"recipe": RECIPE.with_options(model="bert-base")}, "another model than bert-mini"),
         ({"recipe": RECIPE.with_options(compile=True)}, "only one of the two is compiled"),
