@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from functools import cache
 
 import psutil
 
@@ -26,6 +27,7 @@ def describe_environment() -> Environment:
     )
 
 
+@cache
 def package_version(name: str) -> str | None:
     """Version of an installed distribution, None where it is not installed."""
     try:

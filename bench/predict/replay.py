@@ -32,8 +32,8 @@ class Replay:
         """Allocated and reserved peak, within the machine's memory where the step fits it; a CPU reserves nothing."""
         if self.machine.device.kind == "cpu":
             return peak_bytes(self.sizes, self.events), None
-        if self.free is not None and self.free[1] <= self.limit_bytes:
-            return self.free[0] + self.workspace, self.free[1] + self.workspace
+        if self.free is not None and not self.free[0] <= self.limit_bytes < self.free[1]:
+            return self.free[0] + self.workspace, self.free[1] + self.workspace  # it fits as it is, or not at all
         try:
             allocator = replay(self.sizes, self.events, max(0, self.limit_bytes), expandable=self.expandable)
         except OutOfDeviceMemoryError:

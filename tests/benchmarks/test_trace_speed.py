@@ -59,3 +59,10 @@ def test_torch_distributed_mem_tracker(benchmark):
 def test_predict(benchmark, predicted):
     trace, machines = trace_step(build, "cuda"), [find_machine(name) for name in MACHINES]
     assert len(benchmark(lambda: [predicted(trace, machine) for machine in machines])) == len(MACHINES)
+
+
+@pytest.mark.benchmark(group="a traced step on a hundred machines")
+def test_predict_on_a_hundred_machines(benchmark):
+    trace = trace_step(build, "cuda")
+    machines = [find_machine(f"{name}:{count}") for name in MACHINES for count in range(1, 14)][:100]
+    assert len(benchmark.pedantic(lambda: [predict(trace, machine) for machine in machines], rounds=3)) == 100
