@@ -121,10 +121,10 @@ class _Graph:
         bare = replace(kind, inputs=kind.inputs[:2], channels_last=kind.channels_last or self._channels_last)
         self._node(call, bare, "library", call.writes, after=1)
         if len(kind.inputs) > len(bare.inputs):
-            size = kind.bytes_written
-            self._node(
-                replace(call, reads=call.writes), OperatorKind("bias", (), 0, size, size), "pointwise", call.writes
-            )
+            dtype, size = kind.inputs[0][0], kind.bytes_written
+            output = (dtype, (size // _ITEM_BYTES.get(dtype, 4),))
+            bias = OperatorKind("bias", (output,), 0, size, size)
+            self._node(replace(call, reads=call.writes), bias, "pointwise", call.writes)
 
     def _node(
         self, call: Call, kind: OperatorKind, loop: str, writes: tuple[int, ...], *, later: int = 0, after: int = 0
@@ -216,7 +216,7 @@ def _loop(name: str, kind: OperatorKind, *, channels_last: bool) -> tuple[str, b
     """The loop of an operator, and whether its result must be there before anything that needs it begins."""
     if any(part in name for part in _ROWS):
         return "rows", False
-    if name not in _REDUCTIONS or not kind.inputs:
+    if name not in _REDUCTIONS or not kind.inputs or not kind.bytes_written:
         return "pointwise", name == "cat" and len(kind.inputs) > _FUSED_CAT
     dtype, shape = kind.inputs[0]
     reduced = elements(shape) * _ITEM_BYTES.get(dtype, 4) / kind.bytes_written

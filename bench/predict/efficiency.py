@@ -1,9 +1,9 @@
 """What kernels reach of a machine's peaks, by family of kernels: the constants of the step-time model and their origin.
 
 The GPU factors were fitted together on the published throughput of half of the timm models whose tables were traced
-(inference on an RTX 3090 and an RTX 4090, PyTorch 1.13 to 2.9; training on an RTX 3090, PyTorch 1.12; fp16 autocast,
-NCHW and NHWC), with priors that say what is physical. Source:
-https://github.com/huggingface/pytorch-image-models/tree/main/results; docs/accuracy.md has the other half.
+(inference on an RTX 3090 and an RTX 4090, PyTorch 2.4 and 2.9; training on an RTX 3090, PyTorch 1.12; fp16 autocast,
+NCHW and NHWC), with priors that say what is physical; those of fused kernels then on the compiled rows of that half.
+Source: https://github.com/huggingface/pytorch-image-models/tree/main/results; docs/accuracy.md has the other half.
 """
 
 from typing import NamedTuple
