@@ -49,7 +49,7 @@ def find_target(name: str) -> TargetDevice:
             stands for the kind of its device.
 
     Raises:
-        SnapshotError: it is none of these.
+        MachineError: it is none of these.
     """
     match = _TARGET.fullmatch(name)
     if match is None:

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslbench.bench.comparison import Comparison, Limit, MetricChange, StepChange, judged, version_differences
+
+amounts = st.integers(0, 10**12)
+
+
+def comparison(*outcomes, refused=False):
+    metrics = tuple(MetricChange(name="m", unit="bytes", base=1, new=2, outcome=outcome) for outcome in outcomes)
+    steps = [StepChange(name="a", where="cpu", layer="exact", metrics=metrics)] if outcomes else []
+    steps += [StepChange(name="b", where="cpu", layer="exact", refused=("torch differs",))] if refused else []
+    return Comparison(base="old", new="new", steps=tuple(steps))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "refused", "code"),
+    [
+        (("pass",), False, 0),
+        (("pass", "improvement"), False, 0),
+        (("pass", "inconclusive", "improvement"), False, 3),
+        (("inconclusive", "regression"), False, 1),
+        (("inconclusive",), True, 2),
+        (("regression",), True, 1),  # what was found stands
+        ((), True, 2),
+        ((), False, 2),  # nothing was compared
+    ],
+)
+def test_exit_codes(outcomes, refused, code):
+    assert comparison(*outcomes, refused=refused).exit_code == code
+
+
+@given(amounts, amounts, amounts)
+def test_a_change_in_the_good_direction_is_no_regression(base, new, allowed):
+    lower, higher = judged(base, new, allowed), judged(base, new, allowed, "higher")
+    assert (lower == "regression") == (new - base > allowed) == (higher == "improvement")
+    assert (lower == "improvement") == (base - new > allowed) == (higher == "regression")
+    assert judged(base, new, None) == "pass"
+
+
+def test_the_smaller_of_two_limits_holds():
+    limit = Limit(share=0.01, amount=50)
+    assert (limit.allowed(1000), limit.allowed(100_000)) == (10, 50)
+    assert Limit().allowed(1000) is None
+
+
+def test_versions_that_differ_are_named():
+    found = version_differences({"torch": "2.9.0", "timm": "1.0"}, {"torch": "2.10.0", "peft": "0.18"})
+    assert found == ["peft absent, now 0.18", "timm 1.0, now absent", "torch 2.9.0, now 2.10.0"]
