@@ -34,6 +34,7 @@ _FAMILY_SIGMA = {
     "interpolation": 0.5,
     "efficient attention": 0.3,
     "efficient attention backward": 0.3,
+    "fused reduction": 0.3,
 }
 """The same for the time of families of GPU kernels that are known worse than others, all of one family off together."""
 _LAUNCH_SIGMA = 0.25
