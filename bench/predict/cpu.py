@@ -19,11 +19,11 @@ from sslbench.hardware_profiles.schema import Device, DType, KernelTiming
 from sslbench.hardware_profiles.work import kernel_bytes, kernel_flops
 
 CPU_PROBED_SIGMA = 0.2
-"""Standard deviation of log(measured / predicted) on a machine that was probed. The residuals of docs/accuracy.md."""
+"""Standard deviation of log(measured / predicted) on a machine that was probed. docs/accuracy.md has the residuals."""
 CPU_NOT_PROBED_SIGMA = 0.5
 """The same on one that was not. An estimate: clocks, caches, memory and libraries differ from those of the factors."""
 CPU_NEARNESS = 4.0
-"""A timed size counts by (1 + distance²)^-this, its distance in doublings of sizes. Chosen once: the nearest rule."""
+"""A timed size counts by (1 + distance²)^-this, its distance in doublings of sizes. Chosen once: nearly the nearest."""
 CPU_CALLS = 4.0
 """Times what a small operator takes in a tight loop that calling one takes in a step. Python's code between calls,
 caches that hold something else, threads to be woken: chosen by half of the catalog's small recipes."""
