@@ -58,7 +58,7 @@ _TF32_ENERGY = 1.4
 class Load(NamedTuple):
     """What kernels of one kind take together at the rated clock."""
 
-    count: int
+    calls: int
     arithmetic_seconds: float
     traffic_seconds: float
     arithmetic_joules: float
@@ -86,8 +86,8 @@ def clock_share(loads: list[Load], watts: float) -> float:
 
 
 def _power(loads: list[Load], clock: float, watts: float) -> float:
-    seconds = sum(load.count * larger(load.arithmetic_seconds / clock, load.traffic_seconds) for load in loads)
-    joules = sum(load.count * (clock * load.arithmetic_joules + load.traffic_joules) for load in loads)
+    seconds = sum(load.calls * larger(load.arithmetic_seconds / clock, load.traffic_seconds) for load in loads)
+    joules = sum(load.calls * (clock * load.arithmetic_joules + load.traffic_joules) for load in loads)
     return IDLE_POWER_SHARE * watts + (joules / seconds if seconds else 0.0)
 
 

@@ -40,7 +40,7 @@ def squad(
     network = _network(device, transformers.BertForQuestionAnswering, model, precision)
     inputs = _inputs(device, batch_size, seq_len)
     ends = {name: torch.zeros(batch_size, dtype=torch.long, device=device) for name in ("start", "end")}
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters: list[torch.Tensor] = list(network.parameters())
     update = _fused_adam(parameters) if precision == "fp16" else _bert_adam(parameters)
 
     def step() -> None:
@@ -81,7 +81,7 @@ def pretraining(
             output = network(**inputs)
             words = torch.nn.functional.cross_entropy(output.prediction_logits.flatten(0, 1), labels.flatten())
             pairs = torch.nn.functional.cross_entropy(output.seq_relationship_logits, follows)
-            ((words + pairs).float() / 512).backward()
+            ((words + pairs).float() / 512).backward()  # type: ignore[no-untyped-call]
 
     return step
 
@@ -109,7 +109,8 @@ def layer(device: torch.device, *, batch_size: int = 128, seq_len: int = 128, ba
 
 
 def _network(device: torch.device, build: Any, model: str, precision: str) -> Any:
-    config = transformers.BertConfig(vocab_size=_VOCABULARY, **_SIZES[model])
+    build_config: Any = transformers.BertConfig
+    config = build_config(vocab_size=_VOCABULARY, **_SIZES[model])
     config._attn_implementation = "eager"
     torch.set_default_dtype(torch.float16 if precision == "fp16" else torch.float32)
     try:
@@ -125,7 +126,7 @@ def _inputs(device: torch.device, batch_size: int, seq_len: int) -> dict[str, to
     return {**ids, "attention_mask": torch.ones(shape, device=device)}
 
 
-def _fused_adam(parameters: list[torch.nn.Parameter]) -> Step:
+def _fused_adam(parameters: list[torch.Tensor]) -> Step:
     """O2 of apex: gradients to fp32 and unscaled, clipped, one fused Adam on the masters, and those back to fp16."""
     masters = [parameter.detach().float() for parameter in parameters]
     for master in masters:
@@ -142,7 +143,7 @@ def _fused_adam(parameters: list[torch.nn.Parameter]) -> Step:
     return update
 
 
-def _bert_adam(parameters: list[torch.nn.Parameter]) -> Step:
+def _bert_adam(parameters: list[torch.Tensor]) -> Step:
     """Adam as pytorch-pretrained-BERT wrote it, a dozen small kernels for every tensor."""
     moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
 

@@ -6,6 +6,7 @@ move the same data. Tensors are (B, L, D), within attention (B, H, L, E).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +98,7 @@ class _MPTBlock(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:
         q, k, v = (_heads(part, self.heads) for part in self.qkv(self.before(x)).chunk(3, dim=-1))
         x = x + self.out(_joined(scaled_dot_product_attention(q, k, v, is_causal=True)))
         return x + self.down(gelu(self.up(self.between(x))))
@@ -114,7 +115,7 @@ class _LlamaBlock(nn.Module):
         self.angles: Tensor
         self.register_buffer("angles", torch.ones(seq_len, head))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:
         width = x.shape[-1]
         shared = self.groups * width // self.heads
         qkv = self.qkv(rms_norm(x, (width,), self.before)).split((width, shared, shared), dim=-1)
@@ -129,7 +130,7 @@ def _linear(size: int, out: int) -> nn.Linear:
     return nn.Linear(size, out, bias=False)
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def _heads(x: Any, heads: int) -> Any:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
