@@ -107,23 +107,25 @@ class _Alone:
     backward: float
     """Of one pass."""
     optimizer: float
+    """What of the update devices can share: not its launches."""
     bandwidth: float
     """Of the device's memory, bytes a second."""
 
 
 def _alone(trace: Trace, machine: Machine, seconds: float | None) -> _Alone:
     phases = {
-        phase: predict_time(
-            replace(trace, calls=tuple(call for call in trace.calls if call.phase == phase)), machine
-        ).step_seconds
+        phase: predict_time(replace(trace, calls=tuple(call for call in trace.calls if call.phase == phase)), machine)
         for phase in (FORWARD, BACKWARD, OPTIMIZER)
     }
     total = seconds or predict_time(trace, machine).step_seconds
-    scale = total / (sum(phases.values()) or 1.0)  # the phases add up to the step
+    # The phases add up to the step.
+    scale = total / (sum(found.step_seconds for found in phases.values()) or 1.0)
     passes = len(_backwards(trace))
-    forward, backward = (phases[phase] * scale / max(1, passes) for phase in (FORWARD, BACKWARD))
+    forward, backward = (phases[phase].step_seconds * scale / max(1, passes) for phase in (FORWARD, BACKWARD))
+    update = phases[OPTIMIZER]
+    shared = max(0.0, update.step_seconds - update.dispatch_seconds) * scale
     bandwidth = machine.device.memory_bandwidth_bytes_per_second.value
-    return _Alone(total, passes, forward, backward, phases[OPTIMIZER] * scale, bandwidth)
+    return _Alone(total, passes, forward, backward, shared, bandwidth)
 
 
 def _backwards(trace: Trace) -> list[tuple[int, int]]:
