@@ -1,4 +1,4 @@
-"""The README shows what the commands print: run this file to write the blocks again, the tests compare them.
+"""README and docs/commands.md show what the commands print: run this file to write the blocks again, the tests compare.
 
 A block is generated where a comment `<!-- $ sslbench ... -->` stands before it.
 """
@@ -17,6 +17,8 @@ from sslbench.bench.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+COMMANDS_PAGE = ROOT / "docs" / "commands.md"
+GENERATED = (README, COMMANDS_PAGE)
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"<!-- \$ sslbench (?P<arguments>.*?) -->\n```text\n(?P<text>.*?)```\n", re.DOTALL)
 STEP = re.compile(r"```python\n(# my_step\.py\n.*?)```", re.DOTALL)
@@ -24,7 +26,7 @@ WIDTH = 80
 
 
 def block(arguments):
-    """The comment and what the command prints, as it stands in the README."""
+    """The comment and what the command prints, as it stands on the page."""
     os.environ["COLUMNS"] = str(WIDTH)
     result = CliRunner().invoke(cli, arguments.split(), terminal_width=WIDTH, prog_name="sslbench")
     assert result.exit_code in (0, 1, 3), result.output
@@ -46,17 +48,22 @@ def write_step(folder):
     (folder / "my_step.py").write_text(match, encoding="utf-8")
 
 
-@pytest.mark.parametrize("arguments", [match["arguments"] for match in BLOCK.finditer(README.read_text("utf-8"))])
-def test_the_readme_shows_what_is_printed(folder, arguments):
-    assert block(arguments) in README.read_text("utf-8"), "python tests/test_docs.py writes the README's blocks again"
+@pytest.mark.parametrize(
+    ("page", "arguments"),
+    [(page, match["arguments"]) for page in GENERATED for match in BLOCK.finditer(page.read_text("utf-8"))],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
+)
+@pytest.mark.usefixtures("folder")
+def test_a_page_shows_what_is_printed(page, arguments):
+    assert block(arguments) in page.read_text("utf-8"), "python tests/test_docs.py writes the blocks again"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_and_stands_in_the_readme(name):
+def test_every_command_has_help_and_stands_on_the_page(name):
     command = cli.get_command(click.Context(cli), name)
     assert command.help
     assert all(option.help for option in command.params if isinstance(option, click.Option))
-    assert f"<!-- $ sslbench {name} --help -->" in README.read_text("utf-8")
+    assert f"<!-- $ sslbench {name} --help -->" in COMMANDS_PAGE.read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
@@ -73,11 +80,12 @@ def test_every_page_is_on_the_map(page):
 
 
 def update():
-    """Write the README's blocks again."""
+    """Write the blocks again."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         write_step(Path(folder))
-        text = BLOCK.sub(lambda match: block(match["arguments"]), README.read_text("utf-8"))
-    README.write_text(text, encoding="utf-8")
+        for page in GENERATED:
+            text = BLOCK.sub(lambda match: block(match["arguments"]), page.read_text("utf-8"))
+            page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

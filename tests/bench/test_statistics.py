@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from sslbench.bench.statistics import (
     BETWEEN_RUNS,
-    student_t,
     block_length,
     drift,
     median_absolute_deviation,
     median_interval,
     paired_ratio,
     run_interval,
+    student_t,
 )
 
 seconds = st.floats(1e-6, 1e3)
