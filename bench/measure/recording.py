@@ -19,7 +19,7 @@ from sslbench.hardware_profiles.here import describe_here, processor_here
 from sslbench.kernels.data.source import Source
 
 _NEVER_MEASURED = {
-    "memory.interval_bytes": "measured once",
+    **dict.fromkeys(("memory.interval_bytes", "energy.interval_joules"), "measured once"),
     **dict.fromkeys(("verdict", "probability_fits", "max_batch_size"), "measured, not predicted"),
 }
 
