@@ -6,23 +6,25 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel package slow accuracy clean
+.PHONY: help demo test check lint types imports wheel package slow benchmark accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
 	@echo 'make test    run the tests'
-	@echo 'make check   lint, types, import rules, packaging, accuracy against published measurements'
+	@echo 'make check   lint, types, import rules, packaging, slow tests, benchmarks, accuracy'
 	@echo 'make clean   delete what the others made, .venv too'
 
 demo: $(VENV)/.installed
 	$(BIN)/sslbench demo
 
-# Benchmarks are ratios of times: they run alone.
 test: $(VENV)/.installed
 	$(BIN)/pytest -m 'not slow' --numprocesses auto --dist worksteal --ignore tests/benchmarks
-	$(BIN)/pytest tests/benchmarks
 
-check: lint imports types package slow accuracy
+check: lint imports types package slow benchmark accuracy
+
+# Benchmarks are ratios of times: they run alone.
+benchmark: $(VENV)/.installed-check
+	$(BIN)/pytest tests/benchmarks
 
 lint: $(VENV)/.installed-check
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ def test_the_tour_measures_and_predicts(parts):
         assert any(title.startswith(f"predict {name}, train") for title in parts)
 
 
+@pytest.mark.slow
 def test_what_was_predicted_can_be_set_beside_what_was_measured(parts):
     seen = []
     measured = answer(

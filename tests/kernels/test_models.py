@@ -152,6 +152,7 @@ def test_a_config_that_is_not_text_says_so(tmp_path):
         model_config(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_only_the_model_that_is_named_is_imported():
     code = (
         "import sys; from sslbench.kernels.models import import_model; import_model('bert-base');"

@@ -145,6 +145,7 @@ def test_what_runs_out_of_memory_is_a_record_and_exit_code_1(folder):
     assert record.command[1:] == ["my_step.py:build", "--backend", "torch-cpu", "--memory-limit", str(20 * 2**20)]
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_what_cannot_run(folder):
     done = run("my_step.py:build", "--backend", "onnx-cpu,torch-cpu", "--steps", "1", "--warmup", "2", "--format=json")
     assert done.returncode == 2

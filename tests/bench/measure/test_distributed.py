@@ -68,6 +68,7 @@ def run(recipe, strategy="ddp", **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_take_a_step_together(recipe, strategy):
     record = run(recipe, strategy)

@@ -30,6 +30,7 @@ def measured(name, path, *, kind, workers=1, changes=(), steps=2, **options):
     return measure(recipe, source=source, **asked)
 
 
+@pytest.mark.slow
 def test_loader_and_fed_step_are_measured_beside_the_synthetic_one(files):
     told = []
     record = measured(

@@ -90,6 +90,7 @@ def test_no_card_is_said_in_one_line(monkeypatch):
         measure(MLM, backend="torch-cuda", command=[])
 
 
+@pytest.mark.slow
 def test_without_numbers_of_steps_they_are_found_out(run_step):
     record = run_step("time.sleep(0.002)", budget={"steps": None, "warmup": None, "tolerance": 0.5})
     assert record.time.warmup_steps >= 9

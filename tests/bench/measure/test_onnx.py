@@ -135,6 +135,7 @@ def test_the_command_names_a_wrong_option(arguments, message):
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_the_commands_record_says_how_to_make_it_again(tmp_path):
     output = tmp_path / "record.json"
     asked = ["--stage", "infer", "--batch-size", "2", "--seq-len", "16", "--steps", "2", "--warmup", "2"]

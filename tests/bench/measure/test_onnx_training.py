@@ -42,6 +42,7 @@ def small(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_a_step_trains_beside_torch_and_says_what_it_takes(small):
     recipe = small("bert-mini-mlm", BERT, batch_size=2, seq_len=16)
     plan = [

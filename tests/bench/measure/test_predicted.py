@@ -152,6 +152,7 @@ def test_errors_are_null_where_nothing_was_measured(measured):
     assert without_prediction(bare, "not asked for").unknown["work.flops"] == "not asked for"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

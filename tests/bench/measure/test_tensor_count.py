@@ -100,6 +100,7 @@ def test_phases_of_a_step_known_by_hand():
     assert peaks["other"] == FLOAT * (1000 + 3000)
 
 
+@pytest.mark.slow
 def test_updates_that_are_skipped_at_first_are_waited_for():
     def build():
         weight = torch.ones(1000, requires_grad=True)

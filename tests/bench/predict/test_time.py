@@ -1,6 +1,5 @@
 """Step times: laws that hold for every machine, and published times of BERT-base on an A100."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code):
     found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
@@ -28,6 +30,7 @@ print(torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item())
 """
 
 
+@pytest.mark.slow
 def test_a_trace_needs_no_compiler_and_no_distributed_tensors_and_leaves_them_usable():
     assert run(TRACED + AFTER) == ["2.0"]
 

@@ -44,7 +44,14 @@ def training(tiny_resnet, trained):
     return make
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "moco-v2"])  # whose queue learns along
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("byol", "swav") else pytest.param(name, marks=pytest.mark.slow)
+        for name in OBJECTIVES
+        if name != "moco-v2"  # whose queue learns along
+    ],
+)
 def test_loss_falls_on_one_batch(name, step):
     run = step(name, optimizer="adam", learning_rate=3e-3, weight_decay=0.0)
     losses = [run().item() for _ in range(20)]

@@ -124,6 +124,7 @@ def test_every_trained_parameter_gets_a_gradient_and_the_positions_stay(training
         assert (parameter.grad is not None) == parameter.requires_grad
 
 
+@pytest.mark.slow
 def test_loss_falls_on_one_batch(step):
     run = step(learning_rate=1e-2, batch_size=2, mask_ratio=0.5, decoder_dim=32)
     losses = [run().item() for _ in range(50)]
