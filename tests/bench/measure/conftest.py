@@ -70,7 +70,10 @@ def run_step(write_step):
 @pytest.fixture(autouse=True)
 def _nothing_left_alive():
     yield
-    assert psutil.Process(os.getpid()).children(recursive=True) == []
+    left = psutil.Process(os.getpid()).children(recursive=True)
+    for process in left:
+        process.kill()  # or every later test would find it, too
+    assert left == []
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ import time
 import psutil
 import pytest
 
-RUN = [sys.executable, "-P", "-c", "from sslbench.bench.cli import run; run()", "profile"]
+RUN = [
+    *(sys.executable, "-P", "-c", "from sslbench.bench.cli import run; run()", "profile"),
+    *("--steps", "5", "--warmup", "2"),  # or it goes on for a minute until the times of a busy machine are known
+]
 STEP = """
 import ctypes, os, subprocess, sys
 import torch
