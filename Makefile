@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel package slow benchmark accuracy clean
+.PHONY: help demo test check lint types imports wheel package slow thorough benchmark accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
@@ -31,7 +31,11 @@ lint: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
 
 slow: $(VENV)/.installed-check
-	$(BIN)/pytest -m 'slow or hypothesis' --hypothesis-profile thorough --numprocesses auto
+	$(BIN)/pytest -m slow --numprocesses auto --dist worksteal --ignore tests/benchmarks
+
+# Property tests with four times the examples of `make test`.
+thorough: $(VENV)/.installed-check
+	$(BIN)/pytest -m hypothesis --hypothesis-profile thorough --numprocesses auto
 
 accuracy: $(VENV)/.installed-check
 	$(BIN)/sslbench validate
