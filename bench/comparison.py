@@ -4,7 +4,8 @@ Both layers of the regression gate fill it: `exact` (traced steps, without noise
 output renders it. Plain data, no torch.
 """
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,32 @@ class MetricChange(Part):
         return self.change / self.base if self.change is not None and self.base else None
 
 
+MOST_KEPT = 201
+"""Timed steps of a side that a comparison keeps; of more it keeps so many quantiles."""
+
+
+class Spread(Part):
+    """How the timed steps of one side are distributed."""
+
+    count: int
+    """Timed steps."""
+    seconds: tuple[float, ...]
+    """From the shortest to the longest: all, or where there are more than `MOST_KEPT`, as many quantiles that stand
+    evenly from the least to the greatest. So the one in the middle is the median of all."""
+    run_medians_seconds: tuple[float, ...] = ()
+    """Median of each run."""
+
+
+def spread_of(runs: Sequence[Sequence[float]]) -> Spread:
+    """The spread of the timed steps (seconds) of one or more runs; none of them is empty."""
+    steps = sorted(step for run in runs for step in run)
+    kept = steps
+    if len(steps) > MOST_KEPT:
+        kept = [steps[0], *statistics.quantiles(steps, n=MOST_KEPT - 1, method="inclusive"), steps[-1]]
+    medians = tuple(float(f"{statistics.median(run):.6g}") for run in runs)
+    return Spread(count=len(steps), seconds=tuple(float(f"{step:.6g}") for step in kept), run_medians_seconds=medians)
+
+
 class StepChange(Part):
     """One step on both sides: a recipe on one device."""
 
@@ -94,6 +121,8 @@ class StepChange(Part):
     """Machine, device or backend that it is about."""
     layer: Layer
     metrics: tuple[MetricChange, ...] = ()
+    spreads: tuple[Spread, Spread] | None = None
+    """Timed layer: the timed steps of base and new."""
     refused: tuple[str, ...] = ()
     """Why the two sides may not be compared; then there are no metrics."""
     notes: tuple[str, ...] = ()

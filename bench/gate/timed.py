@@ -6,7 +6,17 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from sslbench.bench.comparison import Comparison, Limit, MetricChange, Outcome, StepChange, Unit, judged
+from sslbench.bench.comparison import (
+    Comparison,
+    Limit,
+    MetricChange,
+    Outcome,
+    Spread,
+    StepChange,
+    Unit,
+    judged,
+    spread_of,
+)
 from sslbench.bench.errors import RecordError
 from sslbench.bench.gate.comparable import refused, settings_of, step_of
 from sslbench.bench.gate.judge import metric_of
@@ -117,9 +127,16 @@ def _step(base: Sequence[Record], new: Sequence[Record], limits: Limits, allow: 
         where=f"{new[0].backend}, {new[0].machine.title or new[0].machine.name}",
         layer="timed",
         metrics=metrics,
+        spreads=None if problems else _spreads(base, new),
         refused=problems,
         notes=tuple(dict.fromkeys([*allowed, *_notes(base, new)])),
     )
+
+
+def _spreads(base: Sequence[Record], new: Sequence[Record]) -> tuple[Spread, Spread] | None:
+    """Of both sides; None where one has no timed steps."""
+    then, now = ([_samples(record) for record in side if record.time.samples_seconds] for side in (base, new))
+    return (spread_of(then), spread_of(now)) if then and now else None
 
 
 def _notes(base: Sequence[Record], new: Sequence[Record]) -> Iterator[str]:

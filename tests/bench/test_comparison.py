@@ -1,8 +1,18 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.comparison import Comparison, Limit, MetricChange, StepChange, judged, version_differences
+from sslbench.bench.comparison import (
+    MOST_KEPT,
+    Comparison,
+    Limit,
+    MetricChange,
+    StepChange,
+    judged,
+    spread_of,
+    version_differences,
+)
 
 amounts = st.integers(0, 10**12)
 
@@ -48,3 +58,12 @@ def test_the_smaller_of_two_limits_holds():
 def test_versions_that_differ_are_named():
     found = version_differences({"torch": "2.9.0", "timm": "1.0"}, {"torch": "2.10.0", "peft": "0.18"})
     assert found == ["peft absent, now 0.18", "timm 1.0, now absent", "torch 2.9.0, now 2.10.0"]
+
+
+@given(st.lists(st.lists(st.floats(1e-5, 1e3), min_size=1, max_size=150), min_size=1, max_size=4))
+def test_a_spread_keeps_the_quantiles_of_all_steps_and_the_median_of_each_run(runs):
+    spread, steps = spread_of(runs), np.concatenate(runs)
+    assert spread.count == len(steps)
+    shares = np.linspace(0, 1, min(len(steps), MOST_KEPT))
+    assert spread.seconds == pytest.approx(np.quantile(steps, shares), rel=1e-5)
+    assert spread.run_medians_seconds == pytest.approx([np.median(run) for run in runs], rel=1e-5)
