@@ -1,0 +1,73 @@
+"""Pages in a real browser: the system's Chromium, driven by playwright; where either is missing the tests skip."""
+
+import shutil
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Programs that are a Chromium. playwright's own download is not used: a distribution's package gets security fixes."""
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless browser for all tests of a process."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install --group test")
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is here (Debian: apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watched(browser, tmp_path):
+    """Opens HTML from a file of its own; returns the page, and the list that its faults are written into.
+
+    A fault is an error on the console (a breach of the Content-Security-Policy is one), an exception of a script, or a
+    request for anything but the file itself.
+    """
+    contexts = []
+
+    def open_(html, *, width=1200, height=900, scheme="light", scripts=True):
+        path = tmp_path / f"page-{len(contexts)}.html"
+        path.write_text(html, encoding="utf-8")
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        page, faults = context.new_page(), []
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: faults.append(f"script failed: {error}"))
+        page.on("console", lambda message: faults.extend(_complaint(message)))
+        page.on("request", lambda request: faults.extend(_foreign(request.url, path.as_uri())))
+        page.goto(path.as_uri())
+        return page, faults
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def open_page(watched):
+    """`open_page(html, width=390, scheme="dark", scripts=False)`: opened as by `watched`; a fault fails the test."""
+    pages = []
+
+    def open_(html, **options):
+        page, faults = watched(html, **options)
+        pages.append(faults)
+        assert not faults
+        return page
+
+    yield open_
+    assert not any(pages), pages
+
+
+def _complaint(message):
+    return [f"console: {message.text}"] if message.type in {"error", "warning", "assert"} else []
+
+
+def _foreign(url, own):
+    return [] if url.partition("#")[0] == own or url.startswith("data:") else [f"request: {url}"]
