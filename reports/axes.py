@@ -1,4 +1,4 @@
-"""Logarithmic axes of charts: where a value stands, and which values are written beside it."""
+"""Axes of charts: where a value stands, and which values are written beside it."""
 
 import math
 from collections.abc import Iterable
@@ -30,6 +30,48 @@ class LogAxis:
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         values = (step * 10.0**decade for decade in decades for step in steps)
         return tuple(value for value in values if self.low * 0.999 <= value <= self.high * 1.001)
+
+    def few_ticks(self, most: int = 6) -> tuple[float, ...]:
+        """Every n-th of them, so that at most so many have to find room beside a narrow drawing."""
+        ticks = self.ticks()
+        return ticks[:: -(-len(ticks) // most)]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearAxis:
+    """An axis from 0 at `start` to `high` at `end`, in the units of the drawing."""
+
+    high: float
+    start: float
+    end: float
+    step: float
+
+    def place(self, value: float) -> float:
+        """Where a value stands; one beyond the ends stands there."""
+        share = min(max(value / self.high, 0.0), 1.0)
+        return round(self.start + share * (self.end - self.start), 2)
+
+    def ticks(self) -> tuple[float, ...]:
+        """Multiples of the step, from 0."""
+        return tuple(number * self.step for number in range(math.floor(self.high / self.step * 1.0001) + 1))
+
+
+def linear_axis(high: float, start: float, end: float, *, unit: float = 1.0, most: int = 6) -> LinearAxis:
+    """The axis from 0 that ends at `high`.
+
+    Args:
+        high: the largest value, positive.
+        start: where 0 stands.
+        end: where `high` stands.
+        unit: what ticks are 1, 2 or 5 times a power of ten of, such as 2**30 for bytes.
+        most: ticks that there is room for, beside that at 0.
+
+    Raises:
+        ValueError: `high` is not positive.
+    """
+    if high <= 0:
+        raise ValueError("an axis from 0 needs a positive end")
+    return LinearAxis(high, start, end, _above(high / unit / most) * unit)
 
 
 def log_axis(values: Iterable[float], start: float, end: float) -> LogAxis:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sslbench.hardware_profiles.schema import Device, DType, KernelTiming, Machine, Point
 from sslbench.hardware_profiles.work import kernel_bytes, kernel_flops
 from sslbench.reports.axes import LogAxis, log_axis
-from sslbench.reports.units import format_bytes, format_seconds, format_si
+from sslbench.reports.units import format_bytes, format_seconds, format_si, format_tick
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 92, 700, 18, 306
@@ -220,13 +220,8 @@ def _sizes(axis: LogAxis) -> tuple[tuple[float, str], ...]:
     """Powers of two with a tick, so many that their names have room."""
     powers = [2.0**power for power in range(0, 60, 2) if axis.low <= 2.0**power <= axis.high]
     kept = powers[:: max(1, -(-len(powers) // 8))]
-    return tuple((axis.place(value), _short(format_bytes(value))) for value in kept)
+    return tuple((axis.place(value), format_tick(format_bytes(value))) for value in kept)
 
 
 def _rates(axis: LogAxis, unit: str) -> tuple[tuple[float, str], ...]:
-    return tuple((axis.place(value), _short(format_si(value, unit))) for value in axis.ticks())
-
-
-def _short(text: str) -> str:
-    """A round number without its zeros behind the point."""
-    return text.replace(".00 ", " ").replace(".0 ", " ")
+    return tuple((axis.place(value), format_tick(format_si(value, unit))) for value in axis.ticks())

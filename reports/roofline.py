@@ -14,8 +14,8 @@ from sslbench.bench.explanation import Explanation, OperatorTime
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Device, DType
 from sslbench.reports.axes import LogAxis, log_axis
-from sslbench.reports.explain import OperatorRow, operator_row
-from sslbench.reports.units import format_seconds, format_share, format_si
+from sslbench.reports.explain import BOUNDS, OperatorRow, operator_row
+from sslbench.reports.units import format_seconds, format_share, format_si, format_tick
 from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, machine_title, plain, recipe_label
 
 MOST = 12
@@ -118,8 +118,8 @@ def _roofline(record: Record, rows: Sequence[OperatorTime]) -> Roofline:
         summary=_summary(whole, explanation.launch_seconds, explanation.operators),
         strip=_STRIP,
         panel=_PANEL,
-        x_ticks=tuple((x_axis.place(tick), f"{tick:g}") for tick in _few(x_axis)),
-        y_ticks=tuple((y_axis.place(tick), _round(format_si(tick, ""))) for tick in y_axis.ticks()),
+        x_ticks=tuple((x_axis.place(tick), f"{tick:g}") for tick in x_axis.few_ticks()),
+        y_ticks=tuple((y_axis.place(tick), format_tick(format_si(tick, ""))) for tick in y_axis.ticks()),
         roofs=(
             *_slopes((x_axis, y_axis), device, cache, max(peaks.values(), default=0.0)),
             *_peaks((x_axis, y_axis), peaks, bandwidth),
@@ -211,16 +211,6 @@ def _peaks(axes: _Axes, peaks: dict[DType, float], bandwidth: float) -> Iterator
         yield Roof("peak", (ridge, level, 100.0, level), f"{dtype} {format_si(peak, 'FLOP/s')}", (ridge, level))
 
 
-def _few(axis: LogAxis) -> Sequence[float]:
-    """Ticks that have room below a narrow drawing."""
-    ticks = axis.ticks()
-    return ticks[:: -(-len(ticks) // 6)]
-
-
-def _round(text: str) -> str:
-    return text.replace(".00 ", " ").replace(".0 ", " ").strip()
-
-
 # ---------------------------------------------------------------------- words
 def _legend(dots: Sequence[Dot]) -> Iterator[tuple[int, str, str]]:
     for group, (name, _) in enumerate(_GROUPS):
@@ -240,8 +230,7 @@ def _row(number: int, row: OperatorTime, device: Device, whole_seconds: float) -
 
 def _summary(device_seconds: float, launch_seconds: float, rows: Sequence[OperatorTime]) -> str:
     """`82 ms of 154 ms are bound by arithmetic, 70 ms by memory traffic; ...`."""
-    bounds = {"compute": "arithmetic", "bandwidth": "memory traffic", "launch": "launching"}
-    seconds = {words: sum(row.seconds for row in rows if row.bound == bound) for bound, words in bounds.items()}
+    seconds = {words: sum(row.seconds for row in rows if row.bound == bound) for bound, words in BOUNDS.items()}
     parts = [f"{format_share(each / device_seconds)} by {words}" for words, each in seconds.items() if each]
     launch = f"{format_seconds(launch_seconds)} to launch them from the host"
     return f"{format_seconds(device_seconds)} on the device, bound {', '.join(parts)}; {launch}"

@@ -43,6 +43,11 @@ def format_bytes_interval(interval: Sequence[float], *, whole: float | None = No
     return f"{start} to {end} {unit}"
 
 
+def format_tick(text: str) -> str:
+    """A round number of an axis without its zeros: `5 GiB` of `5.00 GiB`."""
+    return text.replace(".00 ", " ").replace(".0 ", " ").strip()
+
+
 def format_seconds(value: float) -> str:
     """A duration, such as `186 ms`, `1.24 s`, `2 min 05 s` or `3 h 20 min`."""
     return _long_duration(value) if abs(value) >= 120 else _join(*_scaled_seconds(value, like=value))
