@@ -150,6 +150,8 @@ class Probe(_Table):
     """UTC, as in 2026-01-31T12:00Z."""
     seconds: PositiveFloat
     """How long all took."""
+    repeats: int = Field(default=1, gt=0)
+    """Probes of which every size has its fastest."""
     warnings: tuple[str, ...] = ()
     """What makes the figures doubtful."""
 

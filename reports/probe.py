@@ -63,7 +63,8 @@ def probe_view(machine: Machine) -> ProbeView:
     """What is shown of a machine that `sslbench probe` wrote."""
     probe = machine.probe
     on = f" on {probe.threads} threads" if probe and probe.threads else ""
-    made = f"measured {probe.date} in {format_seconds(probe.seconds)}, torch {probe.torch}{on}" if probe else ""
+    of = f", the fastest of {probe.repeats} probes" if probe and probe.repeats > 1 else ""
+    made = f"measured {probe.date} in {format_seconds(probe.seconds)}, torch {probe.torch}{on}{of}" if probe else ""
     figures = tuple(_figures(machine))
     return ProbeView(
         title=machine_title(machine),

@@ -87,3 +87,28 @@ def test_an_interruption_leaves_nothing_behind(run, tmp_path, monkeypatch):
     monkeypatch.setattr(probing, "run_suite", interrupted)
     assert run("-o", "lab.toml").exit_code == 1  # CliRunner's own; the script says "interrupted" and exits with 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_again_keeps_the_faster_of_both(run, tmp_path):
+    result = run("-o", "lab.toml", "--again")
+    assert result.exit_code == 0, result.output
+    assert "lab.toml is not there yet: this is the first probe" in result.stderr
+    first = load_profile(tmp_path / "lab.toml")
+    result = run("-o", "lab.toml", "--again")
+    assert result.exit_code == 0, result.output
+    assert "the fastest of 2 probes" in " ".join(result.stdout.split())
+    both = load_profile(tmp_path / "lab.toml")
+    assert both.probe.repeats == 2
+    for before, after in zip(first.device.kernels, both.device.kernels, strict=True):
+        assert all(new.seconds <= old.seconds for old, new in zip(before.points, after.points, strict=True))
+
+
+def test_again_refuses_another_software(run, tmp_path):
+    run("-o", "lab.toml")
+    path = tmp_path / "lab.toml"
+    path.write_text(path.read_text("utf-8").replace(f'torch = "{torch.__version__}"', 'torch = "1.0"'), "utf-8")
+    kept = path.read_text("utf-8")
+    result = run("-o", "lab.toml", "--again")
+    assert result.exit_code == 2
+    assert f"was probed with torch 1.0, and this is {torch.__version__}: probe without --again" in result.stderr
+    assert path.read_text("utf-8") == kept
