@@ -9,8 +9,8 @@ import click
 
 from sslbench.bench.choose import Choice, Limits, choose, with_counts
 from sslbench.bench.commands.options import arguments_of, changes_from, output_options, recipe_options
+from sslbench.bench.commands.output import announce, check_open, keep
 from sslbench.bench.commands.run_options import links_and_price, positive, run_of, run_options, with_budget
-from sslbench.bench.files import write_atomically
 from sslbench.bench.machines import find_machine, profile_errors
 from sslbench.bench.record import dump_records
 from sslbench.bench.resolve import resolve_recipe
@@ -72,6 +72,7 @@ def command(
     no_cache: bool,
     format_: str,
     output: Path | None,
+    open_: bool,
     **params: Any,
 ) -> None:
     """Rank machines for RECIPE: which fits, how fast, at what cost.
@@ -81,6 +82,7 @@ def command(
 
     Exit code: 0 at least one machine fits and is within the limits, 1 none, 3 those that are fit tightly.
     """
+    check_open(output, open_=open_)
     recipe = with_budget(resolve_recipe(params["recipe"], changes_from(params)), params)
     changes = links_and_price(params)
     with profile_errors():
@@ -95,7 +97,7 @@ def command(
         cache=TraceCache(None if no_cache else cache_folder()),
         command=arguments_of(click.get_current_context()),
     )
-    _emit(choices, format_, output)
+    _emit(choices, format_=format_, output=output, open_=open_)
     click.get_current_context().exit(exit_code(choices))
 
 
@@ -107,23 +109,21 @@ def _price_only(changes: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _emit(choices: list[Choice], format_: str, output: Path | None) -> None:
+def _emit(choices: list[Choice], *, format_: str, output: Path | None, open_: bool) -> None:
     pairs, records = [(choice.record, choice.out) for choice in choices], [choice.record for choice in choices]
-    if output is not None:
-        write_atomically(output, dump_records(records))
+    keep(records, output)
     if format_ == "json":
         click.echo(dump_records(records), nl=False)
-        return
-    from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
-
-    from sslbench.reports.choice import choices_markdown, print_choices  # noqa: PLC0415 - imports rich
-
-    if format_ == "markdown":
-        click.echo(choices_markdown(pairs), nl=False)
     else:
-        print_choices(pairs, Console(file=sys.stdout))
-    if output is not None:
-        click.echo(f"records: {output}", err=True)
+        from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
+
+        from sslbench.reports.choice import choices_markdown, print_choices  # noqa: PLC0415 - imports rich
+
+        if format_ == "markdown":
+            click.echo(choices_markdown(pairs), nl=False)
+        else:
+            print_choices(pairs, Console(file=sys.stdout))
+    announce(output, open_=open_, several=True)
 
 
 def exit_code(choices: list[Choice]) -> int:

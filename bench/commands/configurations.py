@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from sslbench.bench.commands.lists import join_value
-from sslbench.bench.commands.options import parse_value, spelled_option
+from sslbench.bench.commands.options import HOW_ANSWERED, parse_value, spelled_option
 from sslbench.bench.measure.backends import default_backend
 from sslbench.bench.measure.matrix import Matrix, load_matrix
 from sslbench.bench.measure.plan import AUTO, RECIPE_KEYS, SWITCHES, Configuration, Row, expand, unique
@@ -15,7 +15,7 @@ from sslbench.bench.recipe import Option
 from sslbench.bench.resolve import resolve_recipe
 
 _OWN = "set."
-_NOT_OF_A_RECORD = ("format_", "output", "resume", "matrix")
+_NOT_OF_A_RECORD = (*HOW_ANSWERED, "resume", "matrix")
 _NO_MATRIX = Matrix(common={}, axes={}, include=(), exclude=())
 
 

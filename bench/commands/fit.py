@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sslbench.bench.commands.options import arguments_of, changes_from, memory_size, output_options, recipe_options
-from sslbench.bench.commands.output import emit
+from sslbench.bench.commands.output import check_open, emit
 from sslbench.bench.commands.run_options import links_and_price, run_of, run_options, with_budget
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.fit import fit
@@ -69,6 +69,7 @@ def command(
     measured: tuple[Path, ...],
     format_: str,
     output: Path | None,
+    open_: bool,
     **params: Any,
 ) -> None:
     """Predict whether RECIPE fits a machine, and how fast it runs there.
@@ -77,6 +78,7 @@ def command(
 
     Exit code: 0 it fits, 1 it does not fit, 3 it is tight (or spills); with several machines the worst of them.
     """
+    check_open(output, open_=open_)
     recipe = with_budget(resolve_recipe(params["recipe"], changes_from(params)), params)
     changes = {"memory_bytes": gpu_memory, "cuda": cuda, "display": display, **links_and_price(params)}
     found = [find_machine(name, **changes) for name in machines]
@@ -99,7 +101,7 @@ def command(
             measured=known,
             run=run_of(params),
         )
-    emit(records, format_=format_, output=output)
+    emit(records, format_=format_, output=output, open_=open_)
     click.get_current_context().exit(exit_code(records))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from sslbench.bench.commands.options import answer_format
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.profile_options import tolerance
 from sslbench.bench.errors import RecordError
@@ -24,14 +25,7 @@ from sslbench.reports.history import history_markdown, history_table, history_te
     metavar="SHARE",
     help="Least change of a level that is told.",
 )
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="What is printed.",
-)
+@answer_format
 def command(folder: Path, branch: str | None, recipe: str | None, min_change: float, format_: str) -> None:
     """Trends of the measured records in FOLDER, and the commits at which they changed.
 

@@ -29,6 +29,8 @@ _RECIPE_FIELDS = (
     "compile",
     "expandable_segments",
 )
+HOW_ANSWERED = ("format_", "output", "open_")
+"""Parameters that say where and how the answer is written."""
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
     "kib": 2**10,
     "mib": 2**20,
@@ -164,7 +166,7 @@ def arguments_of(ctx: click.Context) -> list[str]:
     arguments = [ctx.info_name or ""]
     for parameter in ctx.command.params:
         given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if given and parameter.name not in ("format_", "output"):
+        if given and parameter.name not in HOW_ANSWERED:
             arguments += _spelled(parameter, ctx.params[parameter.name or ""])
     return arguments
 
@@ -188,28 +190,30 @@ def spelled_option(parameter: click.Parameter, value: Any) -> list[str]:
     return [word for each in values for word in (parameter.opts[-1], join_value(each) if several else str(each))]
 
 
+answer_format: Decorator = click.option(
+    "format_",
+    "--format",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="What is printed.",
+)
+"""`--format` of commands that answer (parameter `format_`: text, json or markdown)."""
+
+open_option: Decorator = click.option("open_", "--open", is_flag=True, help="Open the page in the browser.")
+"""`--open` of commands that write a page (parameter `open_`)."""
+
+
 def output_options(function: Command) -> Command:
-    """Add `--format` (parameter `format_`: text, json or markdown) and `-o/--output` (`output`: a path or None)."""
-    return _all(
-        (
-            click.option(
-                "format_",
-                "--format",
-                type=click.Choice(["text", "json", "markdown"]),
-                default="text",
-                show_default=True,
-                help="What is printed.",
-            ),
-            click.option(
-                "-o",
-                "--output",
-                type=click.Path(path_type=Path, dir_okay=False),
-                metavar="FILE",
-                help="Write the record (JSON) there.",
-            ),
-        ),
-        function,
+    """Add `--format` (`format_`), `-o/--output` (`output`: a path or None) and `--open` (`open_`)."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write the record there: a report where the name ends in .html or .md, else JSON.",
     )
+    return _all((answer_format, output, open_option), function)
 
 
 list_format: Decorator = click.option(

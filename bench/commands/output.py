@@ -2,14 +2,61 @@
 
 import json
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
+from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
 from sslbench.bench.record import Record, dump_records
+
+FileFormat = Literal["html", "markdown", "json"]
+_BY_SUFFIX: dict[str, FileFormat] = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".json": "json",
+    ".jsonl": "json",
+}
+
+
+def file_format(path: Path, otherwise: FileFormat = "json") -> FileFormat:
+    """What a file's name asks for; a name that asks for nothing gets `otherwise`."""
+    return _BY_SUFFIX.get(path.suffix.lower(), otherwise)
+
+
+def render_records(records: Sequence[Record], format_: FileFormat, *, title: str | None = None) -> str:
+    """Records as a whole file of that format."""
+    if format_ == "json":
+        return dump_records(records)
+    from sslbench.reports.html import render_html  # noqa: PLC0415 - imports jinja2
+    from sslbench.reports.markdown import render_markdown  # noqa: PLC0415 - imports jinja2
+
+    return (render_html if format_ == "html" else render_markdown)(records, title=title)
+
+
+def check_open(output: Path | None, *, open_: bool) -> None:
+    """Nothing is computed for a page that would not be there.
+
+    Raises:
+        UsageError: `--open` without a page.
+    """
+    if open_ and (output is None or file_format(output) != "html"):
+        raise click.UsageError("--open shows a page: name it, as in -o report.html")
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the user's browser.
+
+    Raises:
+        OutputError: there is none.
+    """
+    if not webbrowser.open(path.resolve().as_uri()):
+        raise OutputError(f"{path}: was written, but no browser could be opened here: open the file yourself")
 
 
 def print_json(value: Any) -> None:
@@ -17,21 +64,39 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def emit(records: Sequence[Record], *, format_: str, output: Path | None) -> None:
-    """Print records as text, JSON or Markdown, and write them as JSON where a file is given.
+def keep(records: Sequence[Record], output: Path | None) -> None:
+    """Write records where a file is given, in the format of its name.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if output is not None:
-        write_atomically(output, dump_records(records))
+        write_atomically(output, render_records(records, file_format(output)))
+
+
+def announce(output: Path | None, *, open_: bool = False, several: bool = False) -> None:
+    """Say on stderr where the file is, and open it where that was asked for."""
+    if output is None:
+        return
+    what = "record" if file_format(output) == "json" else "report"
+    click.echo(f"{what}{'s' if several and what == 'record' else ''}: {output}", err=True)
+    if open_:
+        open_page(output)
+
+
+def emit(records: Sequence[Record], *, format_: str, output: Path | None, open_: bool = False) -> None:
+    """Print records as text, JSON or Markdown, and write them where a file is given, in the format of its name.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    keep(records, output)
     if format_ == "json":
         click.echo(dump_records(records), nl=False)
     elif format_ == "markdown":
         from sslbench.reports.explain_text import explanations_markdown  # noqa: PLC0415 - imports rich
-        from sslbench.reports.markdown import render_markdown  # noqa: PLC0415 - imports jinja2
 
-        click.echo(render_markdown(records) + explanations_markdown(records), nl=False)
+        click.echo(render_records(records, "markdown") + explanations_markdown(records), nl=False)
     else:
         from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
 
@@ -43,5 +108,4 @@ def emit(records: Sequence[Record], *, format_: str, output: Path | None) -> Non
         print_predictions(records, console)
         print_explanations(records, console)
         print_measurements(records, console)
-        if output is not None:
-            click.echo(f"record: {output}", err=True)
+    announce(output, open_=open_)

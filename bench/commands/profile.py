@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from sslbench.bench.commands.configurations import plan_of
 from sslbench.bench.commands.options import output_options, recipe_lists
-from sslbench.bench.commands.output import emit
+from sslbench.bench.commands.output import announce, check_open, emit, file_format, open_page, render_records
 from sslbench.bench.commands.profile_options import budget_of, onnx_of, profile_options, source_of
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.commands.sweep_table import SweepTable
@@ -32,7 +33,7 @@ _STOPPED = 2
 @profile_options
 @output_options
 @click.pass_context
-def command(ctx: click.Context, /, *, format_: str, output: Path | None, **params: Any) -> None:
+def command(ctx: click.Context, /, *, format_: str, output: Path | None, open_: bool, **params: Any) -> None:
     """Measure time, memory and energy of RECIPE's step on this machine.
 
     RECIPE is a name of `sslbench recipes`, a recipe TOML, or file.py:function. Its input is synthetic; with --images or
@@ -43,10 +44,13 @@ def command(ctx: click.Context, /, *, format_: str, output: Path | None, **param
 
     Exit code: 0 all ran, 1 a step ran out of memory, 2 a step could not run.
     """
+    check_open(output, open_=open_)
     if output is not None:
         check_writable(output)
     if params["resume"] and output is None:
         raise click.UsageError("--resume goes with -o, the file to go on with")
+    if params["resume"] and output is not None and file_format(output) != "json":
+        raise click.UsageError(f"--resume goes on with records: {output} is a page, name a .json file")
     settings = Settings(
         budget=budget_of(params),
         source=source_of(params),
@@ -65,6 +69,8 @@ def command(ctx: click.Context, /, *, format_: str, output: Path | None, **param
     if len(plan) == 1:
         _raise_error(results)
     _tell(plan, results, file, format_, problem)
+    if open_ and output is not None and output.exists():
+        open_page(output)
     ctx.exit(_STOPPED if problem else worst_exit_code(results))
 
 
@@ -75,7 +81,7 @@ def _file(
     if output is None:
         return None, {}
     if not resumed:
-        return RecordFile(output), {}
+        return RecordFile(output, dump=partial(render_records, format_=file_format(output))), {}
     file, done = resume(output, plan)
     if done:
         click.echo(f"{output}: has {len(done)} of {len(plan)} already", err=True)
@@ -140,7 +146,7 @@ def _tell(
     if not (alone_and_failed and format_ == "text"):
         emit([result.record for result in ordered if result.record is not None], format_=format_, output=None)
     if file is not None and not problem and format_ == "text":
-        click.echo(f"record{'s' if len(plan) > 1 else ''}: {file.path}", err=True)
+        announce(file.path, several=len(plan) > 1)
     for number, result in sorted(results.items()):
         # Of a sweep's table, what ran out of memory needs no further words.
         if result.exit_code > (len(plan) > 1):

@@ -14,6 +14,7 @@ from sslbench.bench.recipe import Recipe
 
 _SPEED = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*([kmgt])(i?)(b|bit)(?:/s|ps)", re.IGNORECASE)
 _PREFIX = {"k": 1, "m": 2, "g": 3, "t": 4}
+_BUDGET, _PRICES = ("epochs", "samples", "steps", "tokens"), ("price", "electricity")
 _WORDS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?(?:e\d{1,2})?)\s*([kmbt]?)", re.IGNORECASE)
 _LARGEST = 10**18
@@ -88,11 +89,12 @@ def with_budget(recipe: Recipe, params: dict[str, Any]) -> Recipe:
     """The recipe with the budget that the user gave, if any.
 
     Raises:
-        RecipeError: it is said in two ways, or only half.
+        RecipeError: it is said in two ways, or only half; or it, or a price, is said of inference, which has no bill.
     """
-    given = {name: params[name] for name in ("epochs", "samples", "steps", "tokens")}
-    if any(value is not None for value in given.values()) and recipe.stage != "train":
-        raise RecipeError("a budget is of training: leave --epochs, --samples, --steps and --tokens away for inference")
+    given = {name: params[name] for name in _BUDGET}
+    idle = [f"--{name}" for name in (*_BUDGET, *_PRICES) if params[name] is not None]
+    if idle and recipe.stage != "train":
+        raise RecipeError(f"budget and prices are of a whole training run: leave {', '.join(idle)} away for inference")
     return recipe.model_copy(update={"budget": changed_budget(recipe.budget, **given)})
 
 

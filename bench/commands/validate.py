@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sslbench.bench.accuracy import Comparison, accuracy, verdicts, worsened
+from sslbench.bench.commands.options import answer_format
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.errors import RecipeError, RecordError
@@ -25,14 +26,7 @@ GROUPS = (*dict.fromkeys(row.group for row in published_rows()), *TIMM_GROUPS)
 @click.option("--group", "groups", multiple=True, type=click.Choice(GROUPS), help="Only these published rows.")
 @click.option("--again", is_flag=True, help="Predict RECORD anew, whatever prediction it carries.")
 @click.option("--rows", "show_rows", is_flag=True, help="Every row, not only the errors of its group.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="What is printed.",
-)
+@answer_format
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -1,7 +1,7 @@
 """The records of a sweep on disk: a whole file after every record, and what of it need not be measured again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,11 +20,14 @@ _SAME = ("--devices", "--strategy", "--memory-limit", "--images", "--text", "--t
 class RecordFile:
     """A file that holds the records of a sweep, in the order of its configurations; others keep their place before.
 
-    A name that ends in `.jsonl` gets one record a line, any other JSON as `dump_records` writes it.
+    A name that ends in `.jsonl` gets one record a line, any other what `dump` makes of all records: JSON, or a page.
     """
 
-    def __init__(self, path: Path, kept: Sequence[Record] = ()) -> None:
+    def __init__(
+        self, path: Path, kept: Sequence[Record] = (), *, dump: Callable[[Sequence[Record]], str] = dump_records
+    ) -> None:
         self.path = path
+        self._dump = dump
         self._kept = list(kept)
         self._new: dict[int, Record] = {}
 
@@ -48,7 +51,7 @@ class RecordFile:
     def _text(self, new: Mapping[int, Record]) -> str:
         records = [*self._kept, *(new[number] for number in sorted(new))]
         if self.path.suffix != ".jsonl":
-            return dump_records(records)
+            return self._dump(records)
         return "".join(json.dumps(json.loads(dump_records([record])), ensure_ascii=False) + "\n" for record in records)
 
 
