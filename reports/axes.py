@@ -39,39 +39,44 @@ class LogAxis:
 
 @dataclass(frozen=True, slots=True)
 class LinearAxis:
-    """An axis from 0 at `start` to `high` at `end`, in the units of the drawing."""
+    """An axis from `low` at `start` to `high` at `end`, in the units of the drawing."""
 
     high: float
     start: float
     end: float
     step: float
+    low: float = 0.0
 
     def place(self, value: float) -> float:
         """Where a value stands; one beyond the ends stands there."""
-        share = min(max(value / self.high, 0.0), 1.0)
+        share = min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
         return round(self.start + share * (self.end - self.start), 2)
 
     def ticks(self) -> tuple[float, ...]:
-        """Multiples of the step, from 0."""
-        return tuple(number * self.step for number in range(math.floor(self.high / self.step * 1.0001) + 1))
+        """Multiples of the step, from low to high."""
+        first, last = math.ceil(self.low / self.step - 1e-4), math.floor(self.high / self.step + 1e-4)
+        return tuple(number * self.step for number in range(first, last + 1))
 
 
-def linear_axis(high: float, start: float, end: float, *, unit: float = 1.0, most: int = 6) -> LinearAxis:
-    """The axis from 0 that ends at `high`.
+def linear_axis(
+    high: float, start: float, end: float, *, low: float = 0.0, unit: float = 1.0, most: int = 6
+) -> LinearAxis:
+    """The axis from `low`, which is 0 unless it is given, to `high`.
 
     Args:
-        high: the largest value, positive.
-        start: where 0 stands.
+        high: the largest value.
+        start: where `low` stands.
         end: where `high` stands.
+        low: the smallest value.
         unit: what ticks are 1, 2 or 5 times a power of ten of, such as 2**30 for bytes.
-        most: ticks that there is room for, beside that at 0.
+        most: ticks that there is room for, beside the first.
 
     Raises:
-        ValueError: `high` is not positive.
+        ValueError: `high` is not above `low`.
     """
-    if high <= 0:
-        raise ValueError("an axis from 0 needs a positive end")
-    return LinearAxis(high, start, end, _above(high / unit / most) * unit)
+    if high <= low:
+        raise ValueError("an axis needs an end above its start")
+    return LinearAxis(high, start, end, _above((high - low) / unit / most) * unit, low)
 
 
 def log_axis(values: Iterable[float], start: float, end: float) -> LogAxis:
