@@ -1,4 +1,4 @@
-"""Records, or a probed machine, as one HTML file: no script runs, nothing is fetched, every text is escaped."""
+"""Records, or a probed machine, as one HTML file: no script but its own runs, nothing is fetched, texts are escaped."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,6 +8,7 @@ import jinja2
 
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Machine
+from sslbench.reports.assets import script, script_source, style
 from sslbench.reports.probe import probe_view
 from sslbench.reports.probe_charts import probe_charts
 from sslbench.reports.report_view import build_report
@@ -26,6 +27,7 @@ def _environment() -> jinja2.Environment:
     # `tojson` writes <, >, & and ' as \u escapes and, as ASCII, U+2028 too: no text can end the script element.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["verdict_line"] = verdict_line
+    environment.globals |= {"style": style, "script": script, "script_source": script_source}
     return environment
 
 
