@@ -92,6 +92,11 @@ def log_axis(values: Iterable[float], start: float, end: float) -> LogAxis:
     return LogAxis(low, high if high > low else 10 * low, start, end)
 
 
+def anchor(place: float) -> str:
+    """Where a text at so many percent of the width begins, so that it stays inside: CSS class start, middle or end."""
+    return "start" if place < 12 else "end" if place > 88 else "middle"
+
+
 def _below(value: float) -> float:
     decade = 10.0 ** math.floor(math.log10(value))
     return max(step * decade for step in _STEPS if step * decade <= value * 1.0001)

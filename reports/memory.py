@@ -1,14 +1,14 @@
 """Memory of one step as a bar: what it is made of, against what the machine has."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sslbench.bench.quantities import Memory
 from sslbench.reports.units import format_bytes, format_bytes_interval, format_bytes_of
 from sslbench.reports.words import LABEL_LENGTH, plain
 
-# What stays from step to step first, then what one step adds, then what is outside the tensors.
 _ORDER = ("parameter", "gradient", "optimizer state", "buffer", "input", "activation", "temporary")
+"""Categories of tensors: what stays from step to step first, then what one step adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,20 @@ def memory_bar(memory: Memory) -> MemoryBar | None:
     )
 
 
+def in_order(names: Collection[str]) -> list[str]:
+    """Categories of tensors in the order in which they are stacked; unknown ones last."""
+    return [name for name in _ORDER if name in names] + sorted(set(names) - set(_ORDER))
+
+
+def category_key(name: str) -> str:
+    """CSS class of a category's colour."""
+    return name.replace(" ", "-") if name in _ORDER else "other"
+
+
 def _parts(memory: Memory) -> Iterator[tuple[str, str, int]]:
     """Label, colour and bytes of every part, so that they add up to what is required."""
-    known = [name for name in _ORDER if name in memory.breakdown]
-    for name in known + sorted(memory.breakdown.keys() - set(known)):
-        key = name.replace(" ", "-") if name in _ORDER else "other"
-        yield plain(name, LABEL_LENGTH), key, max(memory.breakdown[name], 0)
+    for name in in_order(memory.breakdown):
+        yield plain(name, LABEL_LENGTH), category_key(name), max(memory.breakdown[name], 0)
     tensors = sum(max(size, 0) for size in memory.breakdown.values())
     allocated = max(memory.peak_allocated_bytes or 0, tensors)
     yield "other tensors", "other", allocated - tensors

@@ -11,6 +11,7 @@ from sslbench.bench.record import Record
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
 from sslbench.reports.measurement import MeasurementView
+from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
 from sslbench.reports.roofline import Roofline, rooflines
 from sslbench.reports.sharpening import once
@@ -48,6 +49,8 @@ class Report:
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
     comparisons: tuple[Comparison, ...]
+    timelines: tuple[MemoryTimeline, ...]
+    """Of the predictions that are explained."""
     rooflines: tuple[Roofline, ...]
     """Of the predictions that are explained."""
     warnings: tuple[tuple[str, str], ...]
@@ -92,6 +95,7 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
         groups=groups,
         sweeps=measurements,
         comparisons=tuple(_comparisons(predicted, measured)),
+        timelines=tuple(memory_timelines(predicted)),
         rooflines=tuple(rooflines(predicted)),
         warnings=warning_notes(records, labels),
         unknown=unknown_notes(records, labels),

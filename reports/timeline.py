@@ -78,7 +78,7 @@ def chart(timeline: Timeline, room: float | None, width: int) -> Chart | None:
         phases=phases,
         peak_column=timeline.peak_at * width // len(totals),
         peak=format_bytes(peak),
-        peak_phase=_phase_at(timeline),
+        peak_phase=phase_at(timeline, timeline.peak_at),
     )
 
 
@@ -117,8 +117,7 @@ def _axis(row: int, line: int | None, scale: float, room: float | None) -> str:
     return ""
 
 
-def _phase_at(timeline: Timeline) -> str:
-    """The phase of the peak."""
-    at = timeline.positions[timeline.peak_at or 0]
-    names = [name for name, start in timeline.phases if start <= at]
+def phase_at(timeline: Timeline, point: int) -> str:
+    """The phase of a moment; empty where none has begun."""
+    names = [name for name, start in timeline.phases if start <= timeline.positions[point]]
     return plain(names[-1], LABEL_LENGTH) if names else ""

@@ -27,6 +27,11 @@ def format_bytes(value: float) -> str:
     return _join(*_scaled_bytes(value, like=value))
 
 
+def byte_unit(value: float) -> float:
+    """Bytes of the unit that `format_bytes` writes a number in: 2**30 for 14.2 GiB."""
+    return 1024.0 ** _BINARY.index(_scaled_bytes(value, like=value)[1])
+
+
 def format_bytes_of(value: float, whole: float) -> str:
     """A part of a whole in the whole's unit where that leaves two digits, such as `14.2 of 24.0 GiB`."""
     if _is_small(value, whole):
