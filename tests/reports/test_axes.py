@@ -25,7 +25,7 @@ def test_a_linear_axis_has_round_ticks_from_zero_and_no_more_than_asked(high, un
 
 @pytest.mark.parametrize("high", [0.0, -1.0])
 def test_what_no_linear_axis_can_end_at(high):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="above its start"):
         linear_axis(high, 0, 1)
 
 
@@ -35,3 +35,14 @@ def test_a_narrow_drawing_has_few_ticks(values, most):
     axis = log_axis(values, 0, 100)
     assert len(axis.few_ticks(most)) <= most
     assert set(axis.few_ticks(most)) <= set(axis.ticks())
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-4, 1e6), st.integers(2, 8))
+def test_a_linear_axis_may_start_anywhere(low, width, most):
+    axis = linear_axis(low + width, 0, 100, low=low, most=most)
+    ticks = axis.ticks()
+    assert len(ticks) <= most + 1
+    assert all(low - 1e-3 * width <= tick <= low + 1.001 * width for tick in ticks)
+    assert (axis.place(low), axis.place(low + width / 2), axis.place(low + width)) == pytest.approx(
+        (0, 50, 100), abs=0.02
+    )
