@@ -12,9 +12,11 @@ from sslbench.bench.explanation import (
     Timeline,
 )
 from sslbench.bench.measured import Failure, GpuState, PhaseMeasured, Predicted, Rank, Scaling, State, Utilization
+from sslbench.bench.probe.figures import with_figures
 from sslbench.bench.quantities import Energy, Memory, Time
 from sslbench.bench.record import load_records
 from sslbench.hardware_profiles.loader import load_machine
+from sslbench.hardware_profiles.schema import KernelTiming, Point, Probe, Processor
 
 RECORDS = Path(__file__).parents[1] / "data" / "records"
 
@@ -299,3 +301,34 @@ def _poisoned_parts(record, text):
         ranks = [rank.model_copy(update={"device": text}) for rank in record.scaling.ranks]
         parts["scaling"] = record.scaling.model_copy(update={"communication": text, "ranks": ranks})
     return parts
+
+
+def _timing(kernel, names, *points, dtype="bf16"):
+    made = tuple(Point(shape=shape, seconds=seconds) for shape, seconds in points)
+    return KernelTiming(
+        kernel=kernel, dtype=dtype, shape_names=names, points=made, noise=0.012, source="sslbench probe: made up"
+    )
+
+
+@pytest.fixture(scope="session")
+def probed():
+    """A machine with figures of `sslbench probe`, and a hostile text in every place that takes one."""
+    text = "<script>alert(1)</script>\x1b[2J\u202e"
+    base = load_machine("h200")
+    timings = (
+        _timing("matmul", ("m", "n", "k"), ((8192, 8192, 8192), 0.0015), ((64, 64, 64), 5e-6)),
+        _timing("convolution_backward_nhwc", tuple("nchwoksg"), ((64, 64, 56, 56, 64, 3, 1, 1), 1e-4)),
+        _timing("attention", tuple("bhqkd"), ((2, 16, 4096, 4096, 64), 4e-4)),
+        _timing("copy", ("bytes",), ((2**20,), 2e-6), ((2**30,), 5e-4), dtype="fp32"),
+        _timing("host_to_device_pinned", ("bytes",), ((2**28,), 5e-3), dtype="fp32"),
+        _timing("eager_block", (), ((), 4e-6), dtype="fp32"),
+    )
+    probe = Probe(device=text, torch=text, date=text, seconds=50, warnings=(text,))
+    processor = Processor(name=text, cores=8, logical_cores=16, instructions=(text,), l2_cache_bytes=2**20)
+    changes = {
+        "title": text,
+        "device": with_figures(base.device, timings),
+        "probe": probe,
+        "processor": processor,
+    }
+    return base.model_copy(update=changes)

@@ -8,65 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslbench.bench.probe.figures import with_figures
 from sslbench.hardware_profiles.loader import load_machine
-from sslbench.hardware_profiles.schema import KernelTiming, Point, Probe, Processor
 from sslbench.reports.axes import log_axis
 from sslbench.reports.html import render_probe
 from sslbench.reports.probe import probe_view
 from sslbench.reports.probe_charts import probe_charts
 from sslbench.reports.probe_text import probe_markdown
 
-HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e"
 
-
-def timing(kernel, names, *points, dtype="bf16"):
-    made = tuple(Point(shape=shape, seconds=seconds) for shape, seconds in points)
-    return KernelTiming(
-        kernel=kernel, dtype=dtype, shape_names=names, points=made, noise=0.012, source="sslbench probe: made up"
-    )
-
-
-@pytest.fixture(scope="module")
-def machine():
-    base = load_machine("h200")
-    timings = (
-        timing("matmul", ("m", "n", "k"), ((8192, 8192, 8192), 0.0015), ((64, 64, 64), 5e-6)),
-        timing("convolution_backward_nhwc", tuple("nchwoksg"), ((64, 64, 56, 56, 64, 3, 1, 1), 1e-4)),
-        timing("attention", tuple("bhqkd"), ((2, 16, 4096, 4096, 64), 4e-4)),
-        timing("copy", ("bytes",), ((2**20,), 2e-6), ((2**30,), 5e-4), dtype="fp32"),
-        timing("host_to_device_pinned", ("bytes",), ((2**28,), 5e-3), dtype="fp32"),
-        timing("eager_block", (), ((), 4e-6), dtype="fp32"),
-    )
-    probe = Probe(device=HOSTILE, torch=HOSTILE, date=HOSTILE, seconds=50, warnings=(HOSTILE,))
-    processor = Processor(name=HOSTILE, cores=8, logical_cores=16, instructions=(HOSTILE,), l2_cache_bytes=2**20)
-    changes = {
-        "title": HOSTILE,
-        "device": with_figures(base.device, timings),
-        "probe": probe,
-        "processor": processor,
-    }
-    return base.model_copy(update=changes)
-
-
-def test_figures_stand_beside_the_datasheet(machine):
-    rows = {row.name: row for row in probe_view(machine).figures}
+def test_figures_stand_beside_the_datasheet(probed):
+    rows = {row.name: row for row in probe_view(probed).figures}
     peak, copy = rows["dense peak, bf16"], rows["memory bandwidth"]
     assert (peak.measured, peak.rated, peak.share) == ("733 TFLOP/s", "990 TFLOP/s", "74 %")
     assert (copy.measured, copy.rated, copy.share) == ("4.29 TB/s", "4.80 TB/s", "89 %")
     assert (rows["dense peak, int8"].measured, rows["dense peak, int8"].rated) == ("-", "1.98 PFLOP/s")
 
 
-def test_rates_follow_from_times(machine):
-    kernels = {kernel.title: kernel for kernel in probe_view(machine).kernels}
+def test_rates_follow_from_times(probed):
+    kernels = {kernel.title: kernel for kernel in probe_view(probed).kernels}
     assert [point.rate for point in kernels["copy, fp32"].points] == ["1.05 TB/s", "4.29 TB/s"]
     assert kernels["copy, fp32"].points[1].shape == "1.00 GiB"
     assert kernels["matmul, bf16"].points[0].rate == "733 TFLOP/s"
     assert kernels["eager block, fp32"].points[0].rate == ""
 
 
-def test_marks_stand_within_the_chart(machine):
-    roofline, memory = probe_charts(machine)
+def test_marks_stand_within_the_chart(probed):
+    roofline, memory = probe_charts(probed)
     assert len(roofline.marks) == 4
     assert len(memory.marks) == 3
     for chart in (roofline, memory):
@@ -82,14 +49,14 @@ def test_nothing_timed_draws_nothing():
     assert probe_charts(load_machine("h200")) == []
 
 
-def test_no_text_is_markup(machine):
-    page = render_probe(machine)
+def test_no_text_is_markup(probed):
+    page = render_probe(probed)
     assert "<script>alert" not in page
     assert "\x1b" not in page.partition('id="machine"')[0]
     assert "\u202e" not in page.partition('id="machine"')[0]
     (found,) = re.findall(r'<script type="application/json" id="machine">(.*?)</script>', page, re.DOTALL)
-    assert json.loads(found)["title"] == HOSTILE
-    assert "<script>" not in probe_markdown(machine)
+    assert json.loads(found)["title"] == probed.title
+    assert "<script>" not in probe_markdown(probed)
 
 
 @given(st.lists(st.floats(1e-9, 1e15), min_size=1, max_size=9))
