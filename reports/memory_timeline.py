@@ -1,7 +1,7 @@
 """Memory over a step as stacked areas: which category is alive when, and what holds the peak.
 
-Places are percent of the drawing, except for the paths of the areas: SVG paths take no percent, so that they are written
-for a square of `SIDE` units, which the page stretches.
+Places are percent of the drawing, except for the paths of the areas: SVG paths take no percent, so they are written for
+a square of `SIDE` units, which the page stretches.
 """
 
 import json
@@ -28,7 +28,7 @@ _THIN = 0.004
 _NAMED = 0.09
 """Part of the drawing's height from which an area has room for its name."""
 _NARROW = 16.0
-"""Percent of the width below which a phase's name stands lower than its neighbours'."""
+"""Percent of the width below which an area has no room for its name, and a phase's stands below its neighbours'."""
 _PHASES = ("forward", "backward", "optimizer")
 _WORTH = 3
 """Holders of the peak that are named beside the drawing."""
@@ -170,9 +170,8 @@ def _stack(timeline: Timeline) -> list[_Layer]:
 
 
 def _area(layer: _Layer, places: Sequence[float], axis: LinearAxis, at: int, peak: int) -> Area:
-    tallest = max(layer.heights)
-    high = [point for point, height in enumerate(layer.heights) if height >= 0.95 * tallest]
-    middle = high[len(high) // 2]
+    high = [point for point, height in enumerate(layer.heights) if height >= 0.6 * max(layer.heights)]
+    middle, wide = high[len(high) // 2], places[high[-1]] - places[high[0]] > _NARROW
     height = axis.place(layer.upper[middle] - layer.heights[middle] / 2)
     return Area(
         key=layer.key,
@@ -180,7 +179,7 @@ def _area(layer: _Layer, places: Sequence[float], axis: LinearAxis, at: int, pea
         path=_path(places, [axis.place(value) for value in layer.upper]),
         size=format_bytes(layer.heights[at]),
         share=format_share(layer.heights[at] / peak),
-        name_at=(places[middle], height) if tallest >= _NAMED * axis.high else None,
+        name_at=(places[middle], height) if wide and layer.heights[middle] >= _NAMED * axis.high else None,
         anchor=anchor(places[middle]),
     )
 
