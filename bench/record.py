@@ -103,7 +103,7 @@ def load_records(path: Path) -> list[Record]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise RecordError(f"{path}: {reason}") from error
-    records = [_parse(table, where=f"{path}{place}") for place, table in _tables(text, path)]
+    records = [parse_record(table, where=f"{path}{place}") for place, table in _tables(text, path)]
     if not records:
         raise RecordError(f"{path}: holds no record")
     return records
@@ -139,7 +139,12 @@ def _lines(text: str, path: Path, whole_error: json.JSONDecodeError) -> list[tup
     return tables
 
 
-def _parse(table: Any, *, where: str) -> Record:
+def parse_record(table: Any, *, where: str) -> Record:
+    """A record from its JSON object.
+
+    Raises:
+        RecordError: it is no record, of a newer schema, or lacks a field; the message begins with `where`.
+    """
     schema = table.get("schema") if isinstance(table, dict) else None
     if not isinstance(schema, str) or not schema.startswith(_SCHEMA_FAMILY + "/"):
         raise RecordError(f"{where}: is not a record of sslbench (its schema is {schema!r}, expected {SCHEMA!r})")
