@@ -15,7 +15,7 @@ from sslbench.bench.trace.allocator import peak_bytes
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Machine
 
-_Sizes = tuple[int, int, int]
+Sizes = tuple[int, int, int]
 """Sizes of one storage at once, twice and three times the model's batch."""
 _BY_RATIO = {1: 1, 2: 3, 4: 9}
 """How many times its first size a storage has at three times the batch, by how many times at twice the batch."""
@@ -94,7 +94,7 @@ class SizeModel:
         """Where the sizes are anchored."""
         first, second = trace_at(self.batch), trace_at(2 * self.batch)
         self.events = first.events
-        self._sizes = _monomials(_column(first), _column(second)) if second.events == self.events else None
+        self._sizes = monomials(_column(first), _column(second)) if second.events == self.events else None
         if self._sizes is None and second.events == self.events:
             third = trace_at(3 * self.batch)
             if third.events == self.events:
@@ -106,30 +106,39 @@ class SizeModel:
         if self._sizes is None:
             trace = self._trace_at(batch)
             return _column(trace), trace.events
-        at_batch = {sizes: self._value(sizes, batch) for sizes in set(self._sizes)}
-        return [at_batch[sizes] for sizes in self._sizes], self.events
+        values = {sizes: at_batch(sizes, self.batch, batch) for sizes in set(self._sizes)}
+        return [values[sizes] for sizes in self._sizes], self.events
+
+    @property
+    def scales(self) -> bool:
+        """Whether the traces differ in sizes only."""
+        return self._sizes is not None
 
     def workspace(self, batch: int) -> int:
         """Bytes of cuDNN's workspace at a batch."""
         if self._sizes is None or self._needs is None:
             return workspace_bytes(self._trace_at(batch))
-        return bounded_workspace(self._value(needs, batch) for needs in self._needs)
+        return bounded_workspace(at_batch(needs, self.batch, batch) for needs in self._needs)
 
-    def _value(self, sizes: _Sizes, batch: int) -> int:
-        """The parabola through the three sizes, in whole numbers (Newton's forward differences)."""
-        n, (once, twice, thrice) = self.batch, sizes
-        rise, bend = twice - once, thrice - 2 * twice + once
-        scaled = 2 * n * (n * once + (batch - n) * rise) + (batch - n) * (batch - 2 * n) * bend
-        return max(0, scaled // (2 * n * n))
+
+def at_batch(sizes: Sizes, anchor: int, batch: int) -> int:
+    """The parabola through three sizes at once, twice and three times the anchor, in whole numbers.
+
+    By Newton's forward differences; never negative.
+    """
+    once, twice, thrice = sizes
+    rise, bend = twice - once, thrice - 2 * twice + once
+    scaled = 2 * anchor * (anchor * once + (batch - anchor) * rise) + (batch - anchor) * (batch - 2 * anchor) * bend
+    return max(0, scaled // (2 * anchor * anchor))
 
 
 def _column(trace: Trace) -> list[int]:
     return [storage.size for storage in trace.storages]
 
 
-def _monomials(once: list[int], twice: list[int]) -> list[_Sizes] | None:
+def monomials(once: list[int], twice: list[int]) -> list[Sizes] | None:
     """All three sizes of storages that are constant, proportional or square; None if any is not."""
-    found: list[_Sizes] = []
+    found: list[Sizes] = []
     for first, second in zip(once, twice, strict=True):
         ratio = 1 if first == second else second // first if first and second % first == 0 else 0
         if ratio not in _BY_RATIO:
@@ -138,7 +147,7 @@ def _monomials(once: list[int], twice: list[int]) -> list[_Sizes] | None:
     return found
 
 
-def _lines(once: list[int], twice: list[int]) -> list[_Sizes] | None:
+def _lines(once: list[int], twice: list[int]) -> list[Sizes] | None:
     """Convolutions' needs are straight lines: images grow with the batch, weights do not."""
     if len(once) != len(twice):
         return None

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +8,7 @@ from sslbench.bench.errors import RecipeError
 from sslbench.bench.machines import find_machine
 from sslbench.bench.predict.batch import SizeModel, _largest, max_batch_size
 from sslbench.bench.predict.replay import replay_of
+from sslbench.bench.predict.scaled import ScaledTrace
 from sslbench.bench.predict.workspace import workspace_bytes
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.recipes import trace_recipe
@@ -37,6 +40,26 @@ def test_sizes_at_any_batch_are_those_of_a_full_trace(trace_at, batch):
     assert model.workspace(batch) == workspace_bytes(full)
     assert events == full.events
     assert sizes == [storage.size for storage in full.storages]
+
+
+@pytest.mark.parametrize("batch", [2, 3, 7, 8, 100, 4096])
+def test_a_scaled_trace_is_the_full_one(trace_at, batch):
+    scaled, full = ScaledTrace(trace_at, 8)(batch), trace_at(batch)
+    assert [scaled.kinds[call.kind] for call in scaled.calls] == [full.kinds[call.kind] for call in full.calls]
+    assert (scaled.batch_size, scaled.storages, scaled.events) == (batch, full.storages, full.events)
+
+
+def test_a_step_that_takes_another_road_is_traced_at_every_batch(trace_at):
+    asked = []
+
+    def shortened(batch):
+        asked.append(batch)
+        trace = trace_at(batch)
+        return trace if batch < 16 else replace(trace, calls=trace.calls[:-1])
+
+    scaled = ScaledTrace(shortened, 8)
+    assert scaled(100).calls == shortened(100).calls
+    assert 100 in asked
 
 
 @pytest.mark.parametrize("memory", [1 * GIB, 2 * GIB, 8 * GIB])
