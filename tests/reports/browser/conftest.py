@@ -4,6 +4,10 @@ import shutil
 
 import pytest
 
+from sslbench.bench.gate.timed import compare_records
+from sslbench.reports.gate import FORMATS
+from sslbench.reports.html import render_html, render_probe
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """Programs that are a Chromium. playwright's own download is not used: a distribution's package gets security fixes."""
 
@@ -63,6 +67,22 @@ def open_page(watched):
 
     yield open_
     assert not any(pages), pages
+
+
+@pytest.fixture(scope="session")
+def whole_report(samples, sweep, on_cards, explained):
+    """A report with everything that a report can show."""
+    return render_html([*samples, *sweep, on_cards, explained(samples[1])])
+
+
+@pytest.fixture(scope="session")
+def pages(whole_report, probed, sweep):
+    """Every kind of page that we write, by its name."""
+    slower = sweep[0].time.model_copy(update={"samples_seconds": [1.2 * one for one in sweep[0].time.samples_seconds]})
+    comparison = compare_records(
+        sweep[:2], [sweep[0].model_copy(update={"time": slower}), sweep[1]], names=("main", "branch"), limits={}
+    )
+    return {"report": whole_report, "gate": FORMATS["html"](comparison), "probe": render_probe(probed)}
 
 
 def _complaint(message):

@@ -1,7 +1,5 @@
 """What the fixture watches for is seen, and our pages do none of it."""
 
-from sslbench.reports.html import render_html
-
 FAULTY = {
     "script failed": "<script>missing()</script>",
     "console": "<script>console.error('x')</script>",
@@ -16,6 +14,16 @@ def test_a_faulty_page_is_noticed(watched):
     assert [kind for kind in FAULTY if not any(kind in fault for fault in faults)] == []
 
 
-def test_the_report_loads_clean(open_page, samples):
-    page = open_page(render_html(samples))
-    assert page.title() == page.locator("h1").inner_text()
+def test_our_pages_load_clean(open_page, pages):
+    for html in pages.values():
+        page = open_page(html)
+        assert page.title()
+        assert page.locator("h1").count() == 1
+
+
+def test_the_policy_forbids_any_other_script(watched, whole_report):
+    """A script that got into the page, or that an attribute holds, does not run."""
+    smuggled = "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\" alt=''>"
+    page, faults = watched(whole_report.replace("</main>", f"{smuggled}</main>"))
+    assert page.title() != "taken"
+    assert sum("Content Security Policy" in fault for fault in faults) >= 2
