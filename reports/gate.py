@@ -5,9 +5,14 @@ from collections.abc import Callable
 
 from sslbench.bench.comparison import Comparison
 from sslbench.reports.gate_ci import gate_github, gate_junit, gate_sarif
-from sslbench.reports.gate_html import gate_html
 from sslbench.reports.gate_series import gate_bencher, gate_benchmark_action
 from sslbench.reports.gate_text import gate_markdown, gate_text
+from sslbench.reports.html import render_html
+
+
+def gate_html(comparison: Comparison) -> str:
+    """The page of this comparison alone."""
+    return render_html((), comparisons=(comparison,))
 
 
 def gate_json(comparison: Comparison) -> str:

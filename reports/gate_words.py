@@ -97,6 +97,12 @@ def cause_line(cause: Cause, metric: MetricChange) -> str:
     return f"{signed_amount(cause.change, metric.unit)}: {plain(cause.text)}"
 
 
+def cause_words(cause: Cause) -> tuple[tuple[bool, str], ...]:
+    """The reason in pieces, each with whether it is code: what stands between backticks."""
+    pieces = plain(cause.text).split("`")
+    return tuple((at % 2 == 1, piece) for at, piece in enumerate(pieces) if piece)
+
+
 def step_title(step: StepChange) -> str:
     """The step, and where it runs."""
     return f"{plain(step.name)} on {plain(step.where)}" if step.where else plain(step.name)

@@ -6,9 +6,11 @@ from typing import Any
 
 import jinja2
 
+from sslbench.bench.comparison import Comparison
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.reports.assets import script, script_source, style
+from sslbench.reports.embedded import embed
 from sslbench.reports.probe import probe_view
 from sslbench.reports.probe_charts import probe_charts
 from sslbench.reports.report_view import build_report
@@ -31,19 +33,22 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render_html(records: Sequence[Record], *, title: str | None = None) -> str:
-    """The report of some records as HTML5.
+def render_html(records: Sequence[Record], *, comparisons: Sequence[Comparison] = (), title: str | None = None) -> str:
+    """The report of some records, comparisons, or both as HTML5.
 
-    The element `#records` holds the records themselves as a JSON array, so that every number can be checked.
+    The element `#records` holds the records themselves as a JSON array, so that every number can be checked, and
+    `#comparisons` the comparisons.
 
     Args:
         records: predictions and measurements, in any order.
+        comparisons: of the regression gate.
         title: heading of the report; by default the titles of its recipes.
     """
     return render_template(
         "report.html.j2",
-        report=build_report(records, title=title),
-        records=[record.model_dump(mode="json") for record in records],
+        report=build_report(records, comparisons=comparisons, title=title),
+        records=embed(records),
+        comparisons=[comparison.model_dump(mode="json") for comparison in comparisons],
     )
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
+from sslbench.bench import comparison as gate
 from sslbench.bench.record import Record
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
+from sslbench.reports.gate_view import GateView, gate_view
+from sslbench.reports.front import Front, fronts
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
@@ -49,6 +52,9 @@ class Report:
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
     comparisons: tuple[Comparison, ...]
+    gates: tuple[GateView, ...]
+    """Comparisons of the regression gate."""
+    fronts: tuple[Front, ...]
     timelines: tuple[MemoryTimeline, ...]
     """Of the predictions that are explained."""
     rooflines: tuple[Roofline, ...]
@@ -78,8 +84,11 @@ class Report:
         return tuple(row.view for sweep in self.sweeps for row in sweep.rows)
 
 
-def build_report(records: Sequence[Record], *, title: str | None = None) -> Report:
-    """The report of some records; without a title it is named after its recipes."""
+def build_report(
+    records: Sequence[Record], *, comparisons: Sequence[gate.Comparison] = (), title: str | None = None
+) -> Report:
+    """The report of some records and comparisons; without a title it is named after its recipes or sides."""
+    gates = tuple(map(gate_view, comparisons))
     predicted = [record for record in records if record.kind == "prediction"]
     measured = [record for record in records if record.kind == "measurement"]
     groups = tuple(
@@ -89,12 +98,14 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
     measurements = sweeps(measured)
     labels = record_labels(records, measurements)
     return Report(
-        title=plain(title, LABEL_LENGTH) if title else _title(records),
-        contents=_contents(records, len(predicted), len(measured)),
+        title=plain(title, LABEL_LENGTH) if title else _title(records, gates),
+        contents=_contents(records, len(predicted), len(measured), len(gates)),
         verdicts=_verdicts(groups),
         groups=groups,
         sweeps=measurements,
         comparisons=tuple(_comparisons(predicted, measured)),
+        gates=gates,
+        fronts=tuple(fronts(predicted)),
         timelines=tuple(memory_timelines(predicted)),
         rooflines=tuple(rooflines(predicted)),
         warnings=warning_notes(records, labels),
@@ -105,15 +116,16 @@ def build_report(records: Sequence[Record], *, title: str | None = None) -> Repo
     )
 
 
-def _title(records: Sequence[Record]) -> str:
-    titles = list(dict.fromkeys(recipe_label(record.recipe).title for record in records))
+def _title(records: Sequence[Record], gates: Sequence[GateView]) -> str:
+    titles = [recipe_label(record.recipe).title for record in records] or [each.sides for each in gates]
+    titles = list(dict.fromkeys(titles))
     if not titles:
         return "No records"
     return titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
 
 
-def _contents(records: Sequence[Record], predictions: int, measurements: int) -> str:
-    counts = ((predictions, "prediction"), (measurements, "measurement"))
+def _contents(records: Sequence[Record], predictions: int, measurements: int, gates: int) -> str:
+    counts = ((predictions, "prediction"), (measurements, "measurement"), (gates, "comparison"))
     parts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
     days = sorted({record.created.date().isoformat() for record in records})
     return ", ".join(parts) + (f"; {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else "")

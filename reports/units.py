@@ -3,6 +3,7 @@
 Memory is in binary units (1 GiB = 2**30 bytes, IEC 80000-13), everything else in SI units.
 """
 
+import math
 from collections.abc import Sequence
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -51,6 +52,26 @@ def format_bytes_interval(interval: Sequence[float], *, whole: float | None = No
 def format_tick(text: str) -> str:
     """A round number of an axis without its zeros: `5 GiB` of `5.00 GiB`."""
     return text.replace(".00 ", " ").replace(".0 ", " ").strip()
+
+
+def tick_labels(values: Sequence[float], unit: str) -> list[str]:
+    """Round numbers of one axis in one unit, with as many decimals as tell neighbours apart: `30.0 ms`, `30.5 ms`.
+
+    Args:
+        values: evenly spaced, rising.
+        unit: `seconds`, `bytes`, or what an SI prefix is put before, such as `J`.
+    """
+    most = max(map(abs, values), default=0.0)
+    if unit == "bytes":
+        scale, name = byte_unit(most), _scaled_bytes(most, like=most)[1]
+    elif unit == "seconds":
+        scale, name = next((pair for pair in reversed(_SECONDS) if most >= pair[0]), _SECONDS[0])
+    else:
+        scale, name = next((pair for pair in _SI if most >= pair[0]), _SI[-1])
+        name += unit
+    step = (values[1] - values[0]) / scale if len(values) > 1 else 1.0
+    decimals = max(0, math.ceil(-math.log10(step) - 1e-6))
+    return [f"{value / scale:,.{decimals}f} {name}".strip() for value in values]
 
 
 def format_seconds(value: float) -> str:

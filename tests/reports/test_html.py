@@ -140,7 +140,7 @@ def test_what_is_not_there_is_not_shown(sample):
     prediction = render_html([sample("prediction-fits")])
     measurement = render_html([sample("measurement-cpu")])
     assert 'id="measurements"' not in prediction
-    assert 'id="comparisons"' not in prediction
+    assert 'id="beside"' not in prediction
     assert 'id="predictions"' not in measurement
     assert Page(render_html([])).find("h1")
 

@@ -1,12 +1,19 @@
-"""A comparison as one HTML file."""
+"""A comparison as a section of a page."""
 
 from dataclasses import dataclass
 
 from sslbench.bench.comparison import Comparison, MetricChange, StepChange
+from sslbench.reports.gate_pictures import (
+    CauseBars,
+    ChangeAxis,
+    SpreadPicture,
+    cause_bars,
+    change_axis,
+    spread_picture,
+)
 from sslbench.reports.gate_words import (
     SYMBOLS,
     amount,
-    cause_line,
     change_words,
     evidence_words,
     metric_name,
@@ -14,8 +21,7 @@ from sslbench.reports.gate_words import (
     step_title,
     summary,
 )
-from sslbench.reports.html import render_template
-from sslbench.reports.words import plain
+from sslbench.reports.words import LABEL_LENGTH, plain
 
 _LOOKS = {"pass": "fits", "improvement": "fits", "regression": "does-not-fit", "inconclusive": "tight"}
 """Verdicts of predictions whose colour each outcome has."""
@@ -33,7 +39,8 @@ class Row:
     symbol: str
     look: str
     evidence: str
-    causes: tuple[str, ...]
+    axis: ChangeAxis | None
+    bars: CauseBars | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +51,40 @@ class Step:
     outcome: str
     symbol: str
     look: str
+    basis: str
+    """Whether its values were measured or traced."""
     refused: tuple[str, ...]
     rows: tuple[Row, ...]
+    spread: SpreadPicture | None
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """The page."""
+class GateView:
+    """One comparison."""
 
     title: str
-    sides: str
+    """Outcomes in words."""
+    base: str
+    new: str
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
 
+    @property
+    def sides(self) -> str:
+        """What was compared with what."""
+        return f"{self.new} against {self.base}"
 
-def gate_html(comparison: Comparison) -> str:
-    """HTML5; the element `#comparison` holds the comparison itself as JSON."""
-    return render_template("gate.html.j2", gate=_gate(comparison), comparison=comparison.model_dump(mode="json"))
 
-
-def _gate(comparison: Comparison) -> Gate:
-    title, _, sides = summary(comparison).partition(": ")
-    steps = tuple(_step(step) for step in comparison.steps)
-    return Gate(title=title, sides=sides, steps=steps, notes=tuple(map(plain, comparison.notes)))
+def gate_view(comparison: Comparison) -> GateView:
+    """The comparison in words and pictures."""
+    return GateView(
+        title=summary(comparison).partition(": ")[0],
+        base=plain(comparison.base, LABEL_LENGTH),
+        new=plain(comparison.new, LABEL_LENGTH),
+        steps=tuple(_step(step) for step in comparison.steps),
+        notes=tuple(map(plain, comparison.notes)),
+    )
 
 
 def _step(step: StepChange) -> Step:
@@ -77,8 +94,10 @@ def _step(step: StepChange) -> Step:
         outcome=outcome,
         symbol=SYMBOLS[outcome],
         look=_LOOKS.get(outcome, "none"),
+        basis="measured" if step.layer == "timed" else "predicted",
         refused=tuple(map(plain, step.refused)),
         rows=tuple(_row(metric) for metric in step.metrics),
+        spread=spread_picture(step.spreads),
         notes=tuple(map(plain, step.notes)),
     )
 
@@ -93,5 +112,6 @@ def _row(metric: MetricChange) -> Row:
         symbol=SYMBOLS[metric.outcome],
         look=_LOOKS[metric.outcome],
         evidence=evidence_words(metric),
-        causes=tuple(cause_line(cause, metric) for cause in metric.causes),
+        axis=change_axis(metric),
+        bars=cause_bars(metric),
     )
