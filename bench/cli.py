@@ -22,6 +22,7 @@ COMMANDS = {
     "ab": "Measure two git revisions of a step in turns, and compare them.",
     "history": "Trends of measured records, and the commits at which they changed.",
     "report": "Render records as one self-contained HTML file.",
+    "verify": "Check whether the figures of a report hold.",
     "recipes": "List, search and show the recipes of the catalog.",
     "probe": "Measure this machine, so that predictions for it rest on its own figures.",
     "machines": "List, search and show machine profiles.",

@@ -1,4 +1,6 @@
-"""Predicted records computed again from their own recipe and machine, with the software that is here.
+"""Records checked: predictions are made again, with the software that is here, from their own recipe and machine.
+
+A measurement cannot be made again from its record: what follows from its timed steps is computed again.
 
 Nothing that a record names is fetched or run: a file that somebody sent may name any. So a step of one's own, and a
 model that is not here, are not computed again.
@@ -8,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sslbench.bench.comparison import version_differences
+from sslbench.bench.consistency import inconsistencies
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.fit import Run, fit
@@ -34,27 +37,90 @@ def name_of(record: Record, number: int) -> str:
     return f"record {number}: {record.recipe.name} on {record.machine.title or record.machine.name}"
 
 
-def check_prediction(record: Record, number: int, cache: TraceCache) -> Check:
-    """Compute a predicted record again, and compare every figure that it states.
+def check_records(records: Sequence[Record], cache: TraceCache | None) -> Iterator[Check]:
+    """Check each record, in order.
 
     Args:
-        record: of kind `prediction`.
-        number: its place in the file, from 1.
+        records: of one file.
+        cache: where traces are kept; None: no prediction is computed again.
+    """
+    for number, record in enumerate(records, 1):
+        stated = record if record.kind == "prediction" else _carried(record)
+        if cache is None or record.kind == "measurement":
+            yield _check_figures(record, number, again=cache is not None)
+        if cache is not None and stated is not None:
+            name = name_of(record, number) + ("" if stated is record else ", the prediction beside it")
+            check = check_prediction(stated, name, cache)
+            yield check
+            if check.outcome != "holds" and record.kind == "prediction":
+                yield _check_figures(record, number, again=True)
+
+
+def _check_figures(record: Record, number: int, *, again: bool) -> Check:
+    """Whether the figures of a record agree with each other."""
+    count, found = inconsistencies(record)
+    steps = len(record.time.samples_seconds)
+    words = f"{count:,} figures follow from its others" + (f" and its {steps:,} timed steps" if steps else "")
+    outcome: Outcome = "differs" if found else "holds"
+    if found:
+        words = f"{len(found):,} of {count:,} figures do not follow from its others"
+    elif record.kind == "prediction" and not again:
+        outcome, words = "not checked", f"{words}; it was not predicted again (--no-predictions)"
+    elif record.failure is not None:
+        words = "the step did not run, and states no figures"
+    elif record.kind == "measurement" and not steps:
+        outcome, words = "not checked", f"{words}; it has no timed steps to check its time against"
+    if record.kind == "measurement":
+        words += "; a measurement cannot be made again from its record"
+    return Check(
+        subject=record.kind, name=name_of(record, number), outcome=outcome, summary=words, differences=tuple(found)
+    )
+
+
+def check_prediction(record: Record, name: str, cache: TraceCache) -> Check:
+    """Make a prediction again, and compare every figure that it states.
+
+    Args:
+        record: of kind `prediction`; or what a measurement carries.
+        name: what the check is called.
         cache: where traces are kept.
     """
-    name = name_of(record, number)
     reason = _not_here(record)
     if not reason:
         try:
             return _compared(record, computed_again(record, cache), name)
-        except SSLBenchError as error:
-            reason = f"the step could not be computed here: {error}"
+        except (SSLBenchError, ImportError) as error:
+            reason = f"could not be predicted again here: {error}"
     return Check(subject="prediction", name=name, outcome="not checked", summary=reason)
+
+
+def _carried(record: Record) -> Record | None:
+    """The prediction that a measurement carries, as a record of its own; None where it has none."""
+    said = record.predicted
+    if said is None:
+        return None
+    return Record(
+        kind="prediction",
+        created=record.created,
+        backend=record.backend,
+        recipe=record.recipe,
+        machine=record.machine,
+        environment=record.environment,
+        command=record.command,
+        memory=said.memory,
+        time=said.time,
+        work=record.work,
+        verdict=said.verdict,
+        max_batch_size=said.max_batch_size,
+        warnings=[warning.removeprefix("prediction: ") for warning in record.warnings],
+    )
 
 
 def _not_here(record: Record) -> str:
     """Why a record cannot be computed again here; empty where it can."""
     recipe = record.recipe
+    if "--memory-limit" in record.command:
+        return "it was made for less memory than its machine has, and does not say for how much"
     if recipe.factory:
         return "a step of one's own: a report has no code, and code that a report names is not run"
     if recipe.objective not in objective_names():
@@ -97,11 +163,11 @@ def _compared(record: Record, again: Record, name: str) -> Check:
     found = [*_differences(stated, expected), *_unsaid(record, again)]
     left = "; what was measured elsewhere and sharpens its time is not in it" if record.sharpening else ""
     if not found:
-        summary = f"computed again here: all {len(stated):,} figures are the same, to the byte{left}"
+        summary = f"predicted again here: all {len(stated):,} figures are the same, to the byte{left}"
         return Check(subject="prediction", name=name, outcome="not checked" if left else "holds", summary=summary)
     reasons = tuple(_other_software(record.environment, describe_environment(), record))
     outcome: Outcome = "moved" if reasons and _within(record, again) else "differs"
-    words = f"computed again here: {len(found):,} of {len(stated):,} figures differ"
+    words = f"predicted again here: {len(found):,} of {len(stated):,} figures differ"
     if outcome == "moved":
         words += ", within its interval and with the same verdict"
     elif not reasons:
