@@ -5,8 +5,9 @@ Coordinates are percent of the drawing; areas stand in a square of 100 that is s
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from sslbench.bench.comparison import MetricChange, Spread
 from sslbench.reports.axes import LinearAxis, linear_axis
@@ -21,6 +22,7 @@ _COLUMNS = 80  # of an area
 _MOST_TICKS = 5
 _NARROWEST_LABEL = 17.0  # percent
 _TRIMMED = 0.025  # share of the steps at either end that may lie beyond the axis
+_REACH = 4.0  # the axis goes no farther beyond the middle half than so many of its widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,10 @@ class CauseBar:
 
 @dataclass(frozen=True, slots=True)
 class CauseBars:
-    """The causes of a metric's change, which add up to it."""
+    """The causes of a metric's change, and last what they add up to."""
 
     bars: tuple[CauseBar, ...]
     zero_at: float
-    total: str
 
 
 def spread_picture(spreads: tuple[Spread, Spread] | None) -> SpreadPicture | None:
@@ -97,7 +98,7 @@ def spread_picture(spreads: tuple[Spread, Spread] | None) -> SpreadPicture | Non
     axis = _seconds_axis(spreads)
     base, new = (_side(key, spread, axis) for key, spread in zip(("base", "new"), spreads, strict=True))
     words = "; ".join(f"{side.key}: {side.count}, median {side.median}" for side in (base, new))
-    ticks = tuple(zip(map(axis.place, axis.ticks()), tick_labels(axis.ticks(), "seconds"), strict=True))
+    ticks = _inside(zip(map(axis.place, axis.ticks()), tick_labels(axis.ticks(), "seconds"), strict=True))
     dots = ", ".join(
         [
             "line: median",
@@ -113,17 +114,24 @@ def spread_picture(spreads: tuple[Spread, Spread] | None) -> SpreadPicture | Non
 
 def _seconds_axis(spreads: tuple[Spread, Spread]) -> LinearAxis:
     """From the fast steps of both sides to the slow ones; the slowest few would take all of the room."""
-    last = [_from_low(spread, 1 - _TRIMMED) for spread in spreads]
-    first = [_from_low(spread, _TRIMMED) for spread in spreads]
-    runs = [median for spread in spreads for median in spread.run_medians_seconds]
-    low, high = min(first + runs), max(last + runs)
+    ends = [end for spread in spreads for end in (*_ends(spread.seconds), *spread.run_medians_seconds)]
+    low, high = min(ends), max(ends)
     margin = (high - low) * 0.08 or high * 0.02
     return linear_axis(high + margin, 0, 100, low=max(low - margin, 0.0), most=_MOST_TICKS)
 
 
-def _from_low(spread: Spread, share: float) -> float:
-    """The step below which that share of the steps is."""
-    return spread.seconds[round(share * (len(spread.seconds) - 1))]
+def _ends(seconds: Sequence[float]) -> tuple[float, float]:
+    """What the axis shows of one side at least."""
+    last = len(seconds) - 1
+    low, high = seconds[round(_TRIMMED * last)], seconds[round((1 - _TRIMMED) * last)]
+    lower, upper = middle_half(seconds) or (low, high)
+    reach = _REACH * (upper - lower)
+    return max(low, lower - reach), min(high, upper + reach) if reach else high
+
+
+def _inside(ticks: Iterable[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
+    """Ticks whose label does not hang out at the sides."""
+    return tuple((place, label) for place, label in ticks if 3 <= place <= 97)
 
 
 def _side(key: str, spread: Spread, axis: LinearAxis) -> SideSpread:
@@ -159,7 +167,7 @@ def _runs(medians: Sequence[float], axis: LinearAxis) -> tuple[tuple[float, str]
 
 def _beyond(spread: Spread, axis: LinearAxis) -> str:
     beyond = sum(step > axis.high for step in spread.seconds) / len(spread.seconds)
-    return f"{100 * beyond:.1f} % beyond, up to {format_seconds(spread.seconds[-1])}" if beyond else ""
+    return f"{100 * beyond:.1f} % beyond the axis, up to {format_seconds(spread.seconds[-1])}" if beyond else ""
 
 
 def _area(seconds: Sequence[float], axis: LinearAxis) -> str:
@@ -196,7 +204,7 @@ def change_axis(metric: MetricChange) -> ChangeAxis | None:
         interval_at=_stretch(axis, metric.interval),
         zero_at=axis.place(0.0),
         zones=_zones(axis, limit, metric.better == "lower") if limit is not None else (),
-        ticks=tuple((axis.place(value), f"{100 * value:+.3g} %" if value else "0") for value in axis.ticks()),
+        ticks=_inside((axis.place(value), f"{100 * value:+.3g} %" if value else "0") for value in axis.ticks()),
         summary=f"change {share_words(metric.share)}, {said}{allowed}",
     )
 
@@ -214,15 +222,19 @@ def _zones(axis: LinearAxis, limit: float, low_is_good: bool) -> tuple[tuple[str
 
 # ---------------------------------------------------------------------- causes
 def cause_bars(metric: MetricChange) -> CauseBars | None:
-    """The causes of a metric's change as bars on one axis, or None where none is known."""
-    changes = [0.0, *(cause.change for cause in metric.causes)]
-    if metric.change is None or not any(changes):
+    """The causes of a metric's change, each bar from where the last one ended, or None where none is known."""
+    edges = [0.0, *accumulate(cause.change for cause in metric.causes)]
+    if metric.change is None or min(edges) == max(edges):
         return None
-    axis = linear_axis(max(changes), 0, 100, low=min(changes))
-    zero = axis.place(0.0)
-    bars = []
-    for cause in metric.causes:
-        left, width = _stretch(axis, (min(cause.change, 0.0), max(cause.change, 0.0)))
-        sign = "more" if cause.change > 0 else "less"
-        bars.append(CauseBar(signed_amount(cause.change, metric.unit), left, width, sign, cause_words(cause)))
-    return CauseBars(tuple(bars), zero, signed_amount(metric.change, metric.unit))
+    axis = linear_axis(max(edges), 0, 100, low=min(edges))
+    bars = [
+        _bar(axis, begin, end, signed_amount(cause.change, metric.unit), cause_words(cause))
+        for cause, (begin, end) in zip(metric.causes, pairwise(edges), strict=True)
+    ]
+    total = _bar(axis, 0.0, edges[-1], signed_amount(metric.change, metric.unit), ((False, "together"),))
+    return CauseBars((*bars, total), axis.place(0.0))
+
+
+def _bar(axis: LinearAxis, begin: float, end: float, amount: str, words: tuple[tuple[bool, str], ...]) -> CauseBar:
+    left, width = _stretch(axis, (min(begin, end), max(begin, end)))
+    return CauseBar(amount, left, width, "more" if end > begin else "less", words)
