@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from sslbench.bench.comparison import Comparison
+from sslbench.bench.environment import package_version
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.reports.assets import script, script_source, style
@@ -30,6 +31,7 @@ def _environment() -> jinja2.Environment:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["verdict_line"] = verdict_line
     environment.globals |= {"style": style, "script": script, "script_source": script_source}
+    environment.globals["version"] = package_version("sslbench") or "unknown"
     return environment
 
 
