@@ -171,7 +171,7 @@ def _compared(record: Record, again: Record, name: str) -> Check:
     if outcome == "moved":
         words += ", within its interval and with the same verdict"
     elif not reasons:
-        words += ", though the software is the same"
+        words += ", though the versions are the same"
     return Check(
         subject="prediction",
         name=name,

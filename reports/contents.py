@@ -1,30 +1,63 @@
-"""What a report was made from, read back from its page, and the page that it gives again."""
+"""What a report is made from, out of files of records and comparisons or out of a report itself."""
 
 import html
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
+
+from sslbench.bench.comparison import SCHEMA as COMPARISON_SCHEMA
+from sslbench.bench.comparison import Comparison
 from sslbench.bench.errors import RecordError
-from sslbench.bench.record import Record
+from sslbench.bench.recipe import first_problem
+from sslbench.bench.record import Record, load_records
 from sslbench.reports.embedded import extract
 from sslbench.reports.html import render_html
 
 _TITLE = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
+_COMPARISONS = re.compile(r'<script type="application/json" id="comparisons">(.*?)</script>', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """All that a page shows follows from this."""
 
-    title: str | None
-    """The author's own words, or else made from the records."""
-    records: tuple[Record, ...]
+    records: tuple[Record, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    title: str | None = None
+    """Of a page: its author's own words, or what was made of the records."""
+
+
+def load_contents(path: Path) -> Contents:
+    """What a file holds: records, one or more comparisons, or a report with any of them.
+
+    Raises:
+        RecordError: it cannot be read, or holds none of these; names file and place.
+    """
+    text = read_text(path)
+    if is_page(text):
+        return read_page(text, where=str(path))
+    if f'"{COMPARISON_SCHEMA.partition("/")[0]}/' in text[:200]:
+        return Contents(comparisons=_comparisons(text, where=str(path)))
+    return Contents(records=tuple(load_records(path)))
+
+
+def together(parts: Iterable[Contents]) -> Contents:
+    """Several files as one."""
+    every = list(parts)
+    return Contents(
+        records=tuple(record for part in every for record in part.records),
+        comparisons=tuple(comparison for part in every for comparison in part.comparisons),
+    )
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that may be a report.
+    """The text of a file.
 
     Raises:
         RecordError: it cannot be read, or is no text.
@@ -42,17 +75,32 @@ def is_page(text: str) -> bool:
     return text.lstrip()[:1] == "<"
 
 
-def read_contents(page: str, *, where: str) -> Contents:
-    """What a page was made from.
+def read_page(page: str, *, where: str) -> Contents:
+    """What a report was made from.
 
     Raises:
-        RecordError: it is no report, or its records are damaged; the message begins with `where`.
+        RecordError: it is no report, or what it holds is damaged; the message begins with `where`.
     """
-    found = _TITLE.search(page)
-    title = html.unescape(_TAG.sub("", found[1])).strip() if found else None
-    return Contents(title=title or None, records=tuple(extract(page, where=where)))
+    records = tuple(extract(page, where=where))
+    title = _TITLE.search(page)
+    compared = _COMPARISONS.search(page)
+    return Contents(
+        records=records,
+        comparisons=_comparisons(compared[1], where=where) if compared else (),
+        title=html.unescape(_TAG.sub("", title[1])).strip() or None if title else None,
+    )
 
 
-def render_contents(contents: Contents) -> str:
-    """The page that these contents give."""
-    return render_html(contents.records, title=contents.title)
+def _comparisons(text: str, *, where: str) -> tuple[Comparison, ...]:
+    try:
+        table: Any = json.loads(text)
+        return tuple(Comparison.model_validate(each) for each in (table if isinstance(table, list) else [table]))
+    except ValidationError as error:
+        raise RecordError(f"{where}: a comparison in it: {first_problem(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{where}: the comparison in it is not JSON: {error}") from error
+
+
+def render_page(contents: Contents) -> str:
+    """The report of these contents as HTML."""
+    return render_html(contents.records, comparisons=contents.comparisons, title=contents.title)

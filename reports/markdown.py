@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from sslbench.bench.comparison import Comparison
 from sslbench.bench.record import Record
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.phases import PhaseSegment
@@ -23,9 +24,11 @@ def escape(text: str) -> str:
     return re.sub(r"www\.", r"www\\.", escaped.replace("://", r"\:\/\/"), flags=re.IGNORECASE)
 
 
-def render_markdown(records: Sequence[Record], *, title: str | None = None) -> str:
-    """The report of some records as Markdown."""
-    report = build_report(records, title=title)
+def render_markdown(
+    records: Sequence[Record], *, comparisons: Sequence[Comparison] = (), title: str | None = None
+) -> str:
+    """The report of some records, comparisons, or both as Markdown."""
+    report = build_report(records, comparisons=comparisons, title=title)
     parts = [f"## {escape(report.title)}", escape(report.contents), *_predictions(report), *_comparisons(report)]
     parts += [*_measurements(report), *_warnings(report), *_commands(report)]
     return "\n\n".join(part for part in parts if part) + "\n"

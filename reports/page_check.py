@@ -12,12 +12,10 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 
 from sslbench.bench.verification import Check, Difference
-from sslbench.reports.pieces import Piece, pieces_of
+from sslbench.reports.pieces import Piece, pieces_of, shortened
 
 _GENERATOR = re.compile(r'<meta name="generator" content="sslbench ([^"\s]{1,40})">')
 _DIGIT = re.compile(r"\d")
-_MOST_MATCHED = 2_000
-"""Pieces between the first and the last difference up to which insertions are told from changes."""
 _MOST_SHOWN = 300
 """Characters of a text that a difference shows."""
 
@@ -70,7 +68,7 @@ def _of_another_version(page: str, again: str, versions: str) -> Check:
         if left[piece.value]:
             left[piece.value] -= 1
         else:
-            missing.append(Difference(place=piece.place, says=_short(piece.value), expected=""))
+            missing.append(Difference(place=piece.place, says=shortened(piece.value, _MOST_SHOWN), expected=""))
     reason = (f"written by {versions}: its words may differ, and its style and script are not compared",)
     if not missing:
         return _check("not checked", "every text with a figure is what its records give", reasons=reason)
@@ -96,12 +94,11 @@ def _common(first: Sequence[Piece], second: Sequence[Piece]) -> int:
 
 def _pairs(page: Sequence[Piece], again: Sequence[Piece]) -> Iterator[tuple[Piece | None, Piece | None]]:
     """Pieces that stand for each other and differ; None: there is none."""
-    if max(len(page), len(again)) > _MOST_MATCHED or len(page) == len(again):
-        yield from (
-            pair for pair in zip_longest(page, again) if not (pair[0] and pair[1] and pair[0].key == pair[1].key)
-        )
+    if len(page) == len(again):
+        yield from ((one, other) for one, other in zip(page, again, strict=True) if one.key != other.key)
         return
-    matcher = SequenceMatcher(None, [piece.key for piece in page], [piece.key for piece in again], autojunk=False)
+    # Tags that are everywhere say nothing about where one is: `autojunk` leaves them out, and is fast.
+    matcher = SequenceMatcher(None, [piece.key for piece in page], [piece.key for piece in again])
     for kind, first, first_end, second, second_end in matcher.get_opcodes():
         if kind != "equal":
             yield from zip_longest(page[first:first_end], again[second:second_end])
@@ -113,7 +110,11 @@ def _difference(stated: Piece | None, expected: Piece | None) -> Iterator[Differ
         for name in sorted(theirs.keys() | ours.keys()):
             if theirs.get(name) != ours.get(name):
                 place = f"{expected.place}: {name} of <{expected.value}>"
-                yield Difference(place=place, says=_short(theirs.get(name, "")), expected=_short(ours.get(name, "")))
+                yield Difference(
+                    place=place,
+                    says=shortened(theirs.get(name, ""), _MOST_SHOWN),
+                    expected=shortened(ours.get(name, ""), _MOST_SHOWN),
+                )
         return
     piece = expected or stated
     assert piece is not None  # noqa: S101 - of two pieces that differ one is there
@@ -124,13 +125,9 @@ def _words(piece: Piece | None) -> str:
     if piece is None:
         return ""
     if piece.kind == "text":
-        return _short(piece.value)
+        return shortened(piece.value, _MOST_SHOWN)
     if piece.kind == "tag":
         return f"<{piece.value}>"
     if piece.kind == "end of a tag":
         return f"</{piece.value}>"
     return f"a {piece.kind} of {len(piece.value):,} characters"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"

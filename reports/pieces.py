@@ -7,6 +7,7 @@ _NEVER_CLOSED = frozenset({"meta", "link", "br", "hr", "img", "input", "col", "w
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5")
 _WHOLE = {"style": "style", "script": "script", "application/json": "embedded data"}
 """Elements whose content is one piece."""
+_NAME_LENGTH = 60
 _TOP = "top of the page"
 
 
@@ -26,6 +27,11 @@ class Piece:
     def key(self) -> tuple[object, ...]:
         """What two pieces that show the same have in common."""
         return self.kind, self.value, self.attributes
+
+
+def shortened(text: str, length: int) -> str:
+    """At most so many characters of a text."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def pieces_of(page: str) -> list[Piece]:
@@ -94,5 +100,5 @@ class _Reader(HTMLParser):
     def _add(self, kind: str, value: str, attributes: tuple[tuple[str, str], ...] = ()) -> None:
         headings = [text for name, text in sorted(self._headings.items()) if name != "h1"]
         parts = [*headings, self._row, self._column, "picture" if "svg" in self._open else ""]
-        place = " > ".join(dict.fromkeys(part for part in parts if part))
+        place = " > ".join(dict.fromkeys(shortened(part, _NAME_LENGTH) for part in parts if part))
         self.pieces.append(Piece(kind, value, attributes, place or _TOP))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from sslbench.bench.comparison import Comparison
 from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
 from sslbench.bench.record import Record, dump_records
@@ -29,14 +30,25 @@ def file_format(path: Path, otherwise: FileFormat = "json") -> FileFormat:
     return _BY_SUFFIX.get(path.suffix.lower(), otherwise)
 
 
-def render_records(records: Sequence[Record], format_: FileFormat, *, title: str | None = None) -> str:
-    """Records as a whole file of that format."""
+def render_records(
+    records: Sequence[Record],
+    format_: FileFormat,
+    *,
+    comparisons: Sequence[Comparison] = (),
+    title: str | None = None,
+) -> str:
+    """Records, and comparisons where there are some, as a whole file of that format; as JSON one or the other."""
     if format_ == "json":
-        return dump_records(records)
+        if comparisons and records:
+            raise OutputError(
+                "records and comparisons are JSON files of two kinds: write them as a page or as Markdown"
+            )
+        tables = [comparison.model_dump(mode="json") for comparison in comparisons]
+        return json.dumps(tables, indent=2, ensure_ascii=False) + "\n" if tables else dump_records(records)
     from sslbench.reports.html import render_html  # noqa: PLC0415 - imports jinja2
     from sslbench.reports.markdown import render_markdown  # noqa: PLC0415 - imports jinja2
 
-    return (render_html if format_ == "html" else render_markdown)(records, title=title)
+    return (render_html if format_ == "html" else render_markdown)(records, comparisons=comparisons, title=title)
 
 
 def check_open(output: Path | None, *, open_: bool) -> None:

@@ -7,7 +7,6 @@ import click
 from sslbench.bench.commands.options import open_option
 from sslbench.bench.commands.output import FileFormat, file_format, open_page, render_records
 from sslbench.bench.files import write_atomically
-from sslbench.bench.record import load_records
 
 
 @click.command("report")
@@ -29,14 +28,18 @@ from sslbench.bench.record import load_records
 @click.option("--title", help="Heading of the report; by default the titles of its recipes.")
 @open_option
 def command(files: tuple[Path, ...], output: str, format_: FileFormat | None, title: str | None, open_: bool) -> None:
-    """Render records as one self-contained HTML file.
+    """Render records and comparisons as one self-contained HTML file.
 
-    FILE holds what `fit --format json` printed or `profile -o` wrote: one record, an array, or one record a line.
+    FILE holds what `fit -o` or `profile -o` wrote (one record, an array, or one record a line), what `compare -o
+    json=FILE` wrote, or is itself a report, whose records and comparisons are taken.
     """
     path, wanted = Path(output), format_ or file_format(Path(output), otherwise="html")
     if open_ and (output == "-" or wanted != "html"):
         raise click.UsageError("--open shows a page: leave it away, or name one, as in -o report.html")
-    text = render_records([record for file in files for record in load_records(file)], wanted, title=title)
+    from sslbench.reports.contents import load_contents, together  # noqa: PLC0415 - imports jinja2
+
+    found = together(map(load_contents, files))
+    text = render_records(found.records, wanted, comparisons=found.comparisons, title=title)
     if output == "-":
         click.echo(text, nl=False)
         return

@@ -9,9 +9,8 @@ import click
 from sslbench.bench.commands.options import answer_format
 from sslbench.bench.commands.output import print_json
 from sslbench.bench.commands.progress import step_progress
-from sslbench.bench.record import load_records
 from sslbench.bench.trace.cache import TraceCache, cache_folder
-from sslbench.bench.verification import EXIT_AS_FAR_AS_CHECKED, EXIT_DIFFERS, EXIT_HOLDS, Check, Verification
+from sslbench.bench.verification import EXIT_AS_FAR_AS_CHECKED, EXIT_DIFFERS, EXIT_HOLDS, Verification
 
 Progress = Callable[[str, int, int | None], None]
 _WORST_FIRST = (EXIT_DIFFERS, EXIT_AS_FAR_AS_CHECKED, EXIT_HOLDS)
@@ -41,23 +40,18 @@ def command(ctx: click.Context, /, *, files: tuple[Path, ...], no_predictions: b
 
 
 def _verified(path: Path, *, again: bool, progress: Progress | None) -> Verification:
-    from sslbench.bench.verify import check_records  # noqa: PLC0415 - imports numpy
-    from sslbench.reports.contents import is_page, read_contents, read_text, render_contents  # noqa: PLC0415 - jinja2
+    from sslbench.bench.comparison_check import check_comparisons  # noqa: PLC0415 - imports numpy
+    from sslbench.bench.verify import check_records  # noqa: PLC0415 - as above
+    from sslbench.reports.contents import is_page, load_contents, read_text, render_page  # noqa: PLC0415 - jinja2
     from sslbench.reports.page_check import check_page  # noqa: PLC0415 - as above
 
-    text, checks = read_text(path), list[Check]()
-    if is_page(text):
-        contents = read_contents(text, where=str(path))
-        records = contents.records
-        checks.append(check_page(text, render_contents(contents)))
-    else:
-        records = tuple(load_records(path))
-    cache = TraceCache(cache_folder()) if again else None
-    for check in check_records(records, cache):
+    text, contents = read_text(path), load_contents(path)
+    checks = [check_page(text, render_page(contents))] if is_page(text) else []
+    for check in check_records(contents.records, TraceCache(cache_folder()) if again else None):
         checks.append(check)
         if progress is not None:
             progress("verified", len(checks), None)
-    return Verification(file=str(path), checks=tuple(checks))
+    return Verification(file=str(path), checks=(*checks, *check_comparisons(contents.comparisons)))
 
 
 def _tell(found: Sequence[Verification], format_: str) -> None:
