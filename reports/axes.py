@@ -32,8 +32,11 @@ class LogAxis:
         return tuple(value for value in values if self.low * 0.999 <= value <= self.high * 1.001)
 
     def few_ticks(self, most: int = 6) -> tuple[float, ...]:
-        """Every n-th of them, so that at most so many have to find room beside a narrow drawing."""
+        """At most so many of them, for a narrow drawing: powers of ten where there are three, else every n-th."""
         ticks = self.ticks()
+        if len(ticks) > most:
+            tens = tuple(tick for tick in ticks if abs(math.log10(tick) - round(math.log10(tick))) < 1e-6)
+            ticks = tens if len(tens) >= 3 else ticks
         return ticks[:: -(-len(ticks) // most)]
 
 

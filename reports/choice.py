@@ -13,7 +13,7 @@ from sslbench.reports.markdown import escape
 from sslbench.reports.markdown import table as markdown_table
 from sslbench.reports.terminal import VERDICT_STYLES, heading, show
 from sslbench.reports.view import PredictionView, prediction_view, warnings_of
-from sslbench.reports.words import LABEL_LENGTH, plain, sample_unit
+from sslbench.reports.words import sample_unit, short_machine
 
 _MILLION = 1_000_000
 
@@ -40,10 +40,9 @@ def choice_rows(choices: Sequence[tuple[Record, str]]) -> list[ChoiceRow]:
 
 
 def _row(record: Record, view: PredictionView, out: str) -> ChoiceRow:
-    run, count = run_view(record), record.machine.device_count
-    name = plain(record.machine.name, LABEL_LENGTH)
+    run = run_view(record)
     return ChoiceRow(
-        machine=f"{name}:{count}" if count > 1 else name,
+        machine=short_machine(record),
         verdict=out or view.verdict.word,
         style="" if out else VERDICT_STYLES[view.verdict.key],
         rate=view.throughput.partition(" ")[0] if view.throughput.endswith("/s") else view.throughput,

@@ -141,6 +141,17 @@ def machine_title(machine: Machine) -> str:
     return f"{machine.device_count}x {title}" if machine.device_count > 1 else title
 
 
+def device_count(record: Record) -> int:
+    """Devices that the record's figures are for: one, too, where nothing is known of what connects several."""
+    return record.plan.devices if record.plan else record.scaling.devices if record.scaling else 1
+
+
+def short_machine(record: Record) -> str:
+    """The machine's name as `--machine` takes it, such as `a100-80gb:8`."""
+    name, count = plain(record.machine.name, LABEL_LENGTH), device_count(record)
+    return f"{name}:{count}" if count > 1 else name
+
+
 def unknown_reason(record: Record, path: str) -> str:
     """Why the field at a dotted path is null; the reason of an enclosing part counts, empty where none is given."""
     while path:

@@ -1,0 +1,175 @@
+"""Time and cost of a whole run on several machines, and which of them no other beats in both (the Pareto front)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from sslbench.bench.record import Record
+from sslbench.reports.axes import LogAxis, log_axis
+from sslbench.reports.bill import RunView, run_view
+from sslbench.reports.labels import Label, place_labels
+from sslbench.reports.view import by_recipe
+from sslbench.reports.words import RecipeLabel, VerdictWords, recipe_label, short_machine, verdict_words
+
+_FAR = 4.0
+"""Machines so many times slower or dearer than the slowest or dearest of the front would press it into a corner."""
+_UNITS = ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+
+_Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A machine: what its run takes, and where that stands in the drawing."""
+
+    name: str
+    number: int
+    """Among those of the front, from the fastest; 0 for others."""
+    verdict: VerdictWords
+    run: RunView
+    at: tuple[float, float]
+    span: tuple[float, float, float, float]
+    """x1, y1, x2, y2: from the low to the high ends of both 90 % intervals, since rent goes with time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The drawing, its table, and the ends of the front in words."""
+
+    recipe: RecipeLabel
+    budget: str
+    summary: str
+    x_name: str
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    stairs: str
+    """Path below which nothing is on offer, in a square of 100 units that the page stretches."""
+    offers: tuple[Offer, ...]
+    """From the fastest; those far off are left out."""
+    labels: tuple[Label, ...]
+    """Names of the front's, as many as find room."""
+    left_out: str
+
+
+def fronts(records: Sequence[Record]) -> list[Front]:
+    """One for each recipe of some predictions of which two or more know what their whole run costs."""
+    return [drawn for group in by_recipe(records) if (drawn := _front(group))]
+
+
+def best(points: Sequence[tuple[float, float]]) -> set[int]:
+    """Places of those points than which no other is less in one number and not more in the other."""
+    found: set[int] = set()
+    least = float("inf")
+    order = sorted(range(len(points)), key=points.__getitem__)
+    for (_, second), same in groupby(order, key=points.__getitem__):
+        if second < least:
+            found.update(same)
+            least = second
+    return found
+
+
+def _front(records: Sequence[Record]) -> Front | None:
+    runs = sorted((run for record in records if (run := _run(record))), key=lambda run: run.point)
+    if len({run.point for run in runs}) < 2:
+        return None
+    front = [runs[place].point for place in sorted(best([run.point for run in runs]))]
+    near = [run for run in runs if run.point[0] <= _FAR * front[-1][0] and run.point[1] <= _FAR * front[0][1]]
+    axes = _axes([end for run in near for end in (run.point, *run.ends)])
+    offers = tuple(_offers(near, axes))
+    named = [offer for offer in offers if offer.number]
+    others = [offer.at for offer in offers if not offer.number]
+    return Front(
+        recipe=recipe_label(records[0].recipe),
+        budget=offers[0].run.budget.partition(", here ")[0],
+        summary=_summary(named, len(runs)),
+        x_name=f"{axes.name} of the run",
+        x_ticks=tuple((axes.x.place(tick), f"{tick:,g}") for tick in axes.x.few_ticks()),
+        y_ticks=tuple((axes.y.place(tick), f"{tick:,g}") for tick in axes.y.few_ticks()),
+        stairs=_stairs([offer.at for offer in named]),
+        offers=offers,
+        labels=tuple(place_labels([offer.name for offer in named], [offer.at for offer in named], others)),
+        left_out=_left_out(records, [run.record for run in runs if run not in near]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    record: Record
+    point: _Point
+    """Seconds and US dollars."""
+    ends: tuple[_Point, _Point]
+    """Of their 90 % intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    x: LogAxis
+    y: LogAxis
+    unit: float
+    """Seconds of the unit that `x` is in."""
+    name: str
+
+    def place(self, point: _Point) -> _Point:
+        return self.x.place(point[0] / self.unit), self.y.place(point[1])
+
+
+def _run(record: Record) -> _Run | None:
+    """None where time or rent is not known, or the step does not fit."""
+    bill = record.bill
+    if bill is None or not bill.rent_usd or min(bill.seconds, bill.rent_usd) <= 0 or record.verdict == "does-not-fit":
+        return None
+    point = (bill.seconds, bill.rent_usd)
+    low, high = zip(bill.seconds_interval or (0.0, 0.0), bill.rent_usd_interval or (0.0, 0.0), strict=True)
+    return _Run(record, point, (low, high) if min(*low, *high) > 0 else (point, point))
+
+
+def _axes(points: Sequence[_Point]) -> _Axes:
+    times, rents = zip(*points, strict=True)
+    unit, name = next(each for each in _UNITS if max(times) >= 2 * each[0] or each[0] == 1)
+    return _Axes(log_axis([each / unit for each in times], 0.0, 100.0), log_axis(rents, 100.0, 0.0), unit, name)
+
+
+def _offers(runs: Sequence[_Run], axes: _Axes) -> Iterator[Offer]:
+    numbers = {place: number for number, place in enumerate(sorted(best([run.point for run in runs])), 1)}
+    for place, run in enumerate(runs):
+        low, high = (axes.place(end) for end in run.ends)
+        yield Offer(
+            name=short_machine(run.record),
+            number=numbers.get(place, 0),
+            verdict=verdict_words(run.record),
+            run=run_view(run.record),
+            at=axes.place(run.point),
+            span=(*low, *high),
+        )
+
+
+def _stairs(places: Sequence[tuple[float, float]]) -> str:
+    """From the fastest to the cheapest; what is bought waits at the price of the one before until the next is done."""
+    steps = "".join(f"H{x}V{y}" for _, (x, y) in pairwise(places))
+    return f"M{places[0][0]} {places[0][1]}{steps}"
+
+
+# ---------------------------------------------------------------------- words
+def _summary(front: Sequence[Offer], count: int) -> str:
+    fastest, cheapest = front[0], front[-1]
+    if len(front) == 1:
+        return f"{fastest.name} is the fastest and the cheapest: {fastest.run.time}, {fastest.run.rent}"
+    return (
+        f"Fastest: {fastest.name}, {fastest.run.time}, {fastest.run.rent}; "
+        f"cheapest: {cheapest.name}, {cheapest.run.time}, {cheapest.run.rent}; "
+        f"{len(front)} of {count} machines have no rival that is faster and no dearer"
+    )
+
+
+def _left_out(records: Sequence[Record], far: Sequence[Record]) -> str:
+    """What is not drawn, and why."""
+    names: dict[str, list[str]] = {}
+    for record in records:
+        if record.verdict == "does-not-fit":
+            names.setdefault("does not fit", []).append(short_machine(record))
+        elif _run(record) is None:
+            names.setdefault("rent not known" if record.bill else "no budget", []).append(short_machine(record))
+        elif record in far:
+            reason = f"more than {_FAR:g} times the slowest or dearest on the line"
+            names.setdefault(reason, []).append(short_machine(record))
+    return "; ".join(f"{', '.join(each)}: {reason}" for reason, each in names.items())
