@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sslbench.bench.billing import Bill
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.explanation import Sharpening
 from sslbench.bench.predict.batch import max_batch_size
 from sslbench.bench.predict.bill import bill_of
 from sslbench.bench.predict.communication import fabric_of
@@ -79,7 +81,7 @@ class TraceSource:
         self.recipe = recipe
         self._cache = cache
         self._made: dict[tuple[int | None, Target, tuple[int, int]], Trace] = {}
-        self._compiled: dict[tuple[Target, tuple[int, int]], Trace] = {}
+        self._run: dict[tuple[Target, tuple[int, int]], Trace] = {}
 
     def trace(self, device: Device, batch_size: int | None) -> Trace:
         """The recipe's trace at a batch size, as the device would run it in eager mode."""
@@ -91,17 +93,19 @@ class TraceSource:
 
     def run_trace(self, device: Device) -> Trace:
         """The trace at the recipe's own batch size, with the kernels that torch.compile makes where it is compiled."""
-        trace = self.trace(device, self.recipe.batch_size)
-        if not self.recipe.compile or trace.target == "cpu":
-            return trace
         key = target_of(device)
-        if key not in self._compiled:
-            self._compiled[key] = compiled(trace)
-        return self._compiled[key]
+        if key not in self._run:
+            self._run[key] = as_run(self.recipe, self.trace(device, self.recipe.batch_size))
+        return self._run[key]
 
     def _load(self, batch_size: int | None, target: Target, capability: tuple[int, int]) -> Trace:
         recipe = self.recipe.model_copy(update={"batch_size": batch_size})
         return load_trace(recipe, target, capability, self._cache)
+
+
+def as_run(recipe: Recipe, trace: Trace) -> Trace:
+    """A recipe's trace, which is eager, with the kernels that torch.compile makes where the recipe is compiled."""
+    return compiled(trace) if recipe.compile and trace.target != "cpu" else trace
 
 
 def load_trace(recipe: Recipe, target: Target, capability: tuple[int, int], cache: TraceCache) -> Trace:
@@ -151,11 +155,8 @@ def predict_on(
     """The prediction for one machine, from the recipe's traces; arguments and errors as of `fit`."""
     run = run or Run()
     trace = source.run_trace(machine.device)
-    alone, sharpening, doubts = predict_alone(trace, machine), None, list[str]()
-    if measured is not None:
-        alone, sharpening, doubts = measured.sharpened(recipe, trace, machine, alone)
-    prediction = predict(trace, machine, expandable=recipe.expandable_segments, strategy=run.strategy, alone=alone)
-    largest, unknown = _largest_batch(recipe, machine, source, run.strategy)
+    prediction, sharpening, doubts = predict_sharpened(recipe, trace, machine, run, measured)
+    largest, unknown = largest_batch(recipe, machine, source, run.strategy)
     return record_of(
         recipe,
         machine,
@@ -170,6 +171,29 @@ def predict_on(
     )
 
 
+def predict_sharpened(
+    recipe: Recipe, trace: Trace, machine: Machine, run: Run, measured: "Elsewhere | None"
+) -> tuple[Prediction, Sharpening | None, list[str]]:
+    """The prediction, how measurements elsewhere changed its time, and what makes that doubtful."""
+    alone, sharpening, doubts = None, None, list[str]()
+    if measured is not None:
+        alone, sharpening, doubts = measured.sharpened(recipe, trace, machine, predict_alone(trace, machine))
+    prediction = predict(trace, machine, expandable=recipe.expandable_segments, strategy=run.strategy, alone=alone)
+    return prediction, sharpening, doubts
+
+
+def bill_for(recipe: Recipe, machine: Machine, prediction: Prediction, run: Run) -> tuple[Bill | None, dict[str, str]]:
+    """The bill of the recipe's budget, and why each part of it that is null is so."""
+    return bill_of(
+        recipe,
+        prediction.plan.devices if prediction.plan else 1,
+        prediction.time,
+        prediction.energy,
+        machine.price,
+        electricity_usd_per_kwh=run.electricity_usd_per_kwh,
+    )
+
+
 def record_of(
     recipe: Recipe,
     machine: Machine,
@@ -181,14 +205,7 @@ def record_of(
     **fields: Any,
 ) -> Record:
     """A prediction as a record, with the bill of the recipe's budget; `fields` are the record's other ones."""
-    bill, missing = bill_of(
-        recipe,
-        prediction.plan.devices if prediction.plan else 1,
-        prediction.time,
-        prediction.energy,
-        machine.price,
-        electricity_usd_per_kwh=run.electricity_usd_per_kwh,
-    )
+    bill, missing = bill_for(recipe, machine, prediction, run)
     no_power = {} if prediction.energy.joules_per_step is not None else {"energy.joules_per_step": _NO_POWER}
     return Record(
         kind="prediction",
@@ -211,9 +228,10 @@ def record_of(
     )
 
 
-def _largest_batch(
+def largest_batch(
     recipe: Recipe, machine: Machine, source: TraceSource, strategy: Strategy
 ) -> tuple[int | None, dict[str, str]]:
+    """The largest batch that fits, and why it is not known where it is not."""
     if recipe.batch_size is None:
         reason = "the factory takes no batch_size"
         return None, {"max_batch_size": reason, "time.samples_per_second": reason}

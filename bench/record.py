@@ -7,7 +7,8 @@ Record files hold one record, a JSON array of records, or one record a line.
 # Format history; a reader accepts every version up to its own.
 # sslbench.record/1 (0.1.0): first version. Later: `explain`, `sharpening`, `data`, `utilization`, `phases`,
 # `predicted`, `state`, `scaling`, `snapshot`, `failure`, `onnx`, `model_bytes`, `output_error`, `turns`, `plan`,
-# `bill`, `recipe.budget`, some fields of memory, time, energy and environment; null or empty in older records.
+# `bill`, `what_if`, `recipe.budget`, some fields of memory, time, energy and environment; null or empty in older
+# records.
 
 import json
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from pydantic_core import PydanticSerializationError
 from sslbench.bench.billing import Bill, Plan
 from sslbench.bench.errors import RecordError
 from sslbench.bench.explanation import Explanation, Sharpening
+from sslbench.bench.grid import WhatIf
 from sslbench.bench.measured import Data, Failure, PhaseMeasured, Predicted, Scaling, State, TakingTurns, Utilization
 from sslbench.bench.quantities import Backend, Energy, Environment, Memory, Time, Verdict, Work
 from sslbench.bench.recipe import Option, Recipe, first_problem
@@ -86,6 +88,8 @@ class Record(BaseModel):
     """Predictions: what they rest on, where it was asked for."""
     sharpening: Sharpening | None = None
     """Predictions: what was measured elsewhere, and the time without it."""
+    what_if: WhatIf | None = None
+    """Predictions: the step with other settings, where that was asked for."""
     unknown: dict[str, str] = {}
     """Why a null field is null, by its dotted path: `{"energy.joules_per_step": "no energy counter"}`."""
     warnings: list[str] = []

@@ -7,6 +7,7 @@ import click
 
 from sslbench.bench.commands.options import arguments_of, changes_from, memory_size, output_options, recipe_options
 from sslbench.bench.commands.output import check_open, emit
+from sslbench.bench.commands.progress import step_progress
 from sslbench.bench.commands.run_options import links_and_price, run_of, run_options, with_budget
 from sslbench.bench.errors import RecipeError
 from sslbench.bench.fit import fit
@@ -15,6 +16,7 @@ from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.cache import TraceCache, cache_folder
+from sslbench.bench.what_if import with_what_if
 
 if TYPE_CHECKING:
     from sslbench.bench.predict.elsewhere import Elsewhere
@@ -56,6 +58,7 @@ _WORST_FIRST = (_DOES_NOT_FIT, _TIGHT, 0)
     help="File of `profile`: this model, measured elsewhere, sharpens the time; repeatable.",
 )
 @click.option("--explain", "explained", is_flag=True, help="Say what the prediction rests on.")
+@click.option("--what-if", is_flag=True, help="Also with other batches, precisions and activation checkpointing.")
 @run_options
 @output_options
 def command(
@@ -67,6 +70,7 @@ def command(
     display: bool,
     no_cache: bool,
     measured: tuple[Path, ...],
+    what_if: bool,
     format_: str,
     output: Path | None,
     open_: bool,
@@ -83,8 +87,9 @@ def command(
     changes = {"memory_bytes": gpu_memory, "cuda": cuda, "display": display, **links_and_price(params)}
     found = [find_machine(name, **changes) for name in machines]
     arguments = arguments_of(click.get_current_context())
-    if backend == "onnx-cpu" and measured:
-        raise RecipeError("--measured sharpens steps of PyTorch: leave it or --backend onnx-cpu away")
+    if backend == "onnx-cpu" and (measured or what_if):
+        what = "--measured sharpens steps" if measured else "--what-if is of steps"
+        raise RecipeError(f"{what} of PyTorch: leave it or --backend onnx-cpu away")
     if backend == "onnx-cpu":
         from sslbench.bench.fit_onnx import fit_onnx  # noqa: PLC0415 - imports numpy, which a kept trace does not need
 
@@ -101,6 +106,9 @@ def command(
             measured=known,
             run=run_of(params),
         )
+        if what_if:
+            with step_progress("what if") as show:
+                records = with_what_if(records, cache=cache, run=run_of(params), measured=known, show=show)
     emit(records, format_=format_, output=output, open_=open_)
     click.get_current_context().exit(exit_code(records))
 

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
+from sslbench.bench.environment import package_version
 from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
 from sslbench.bench.recipe import Recipe
@@ -65,6 +66,11 @@ class TraceCache:
         except (OSError, OutputError):
             return
 
+    @cached_property
+    def _software(self) -> dict[str, Any]:
+        """Versions and our own code, which do not change while a command runs."""
+        return {"versions": {name: package_version(name) or "" for name in LIBRARIES}, "code": code_stamps(_CODE)}
+
     def _path(self, recipe: Recipe, target: Target, capability: tuple[int, int]) -> Path | None:
         # A factory may import anything: nothing tells when its answer changes.
         if self.folder is None or recipe.factory:
@@ -75,8 +81,7 @@ class TraceCache:
             "target": target,
             "capability": capability,
             "threads": _threads() if target == "cpu" else None,
-            "versions": {name: _version(name) for name in LIBRARIES},
-            "code": code_stamps(_CODE),
+            **self._software,
         }
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{key}.json"
@@ -91,13 +96,6 @@ def config_digest(recipe: Recipe) -> str:
     """Digest of the config.json of a model that is a folder, or in the local cache of the Hugging Face hub."""
     path = config_file(recipe.model) if recipe.model else None
     return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def code_stamps(places: Sequence[str]) -> list[Any]:
