@@ -6,16 +6,21 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel package slow thorough benchmark accuracy clean
+.PHONY: help demo report-sample test check lint types imports wheel package slow thorough benchmark accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
 	@echo 'make test    run the tests'
 	@echo 'make check   lint, types, import rules, packaging, slow tests, benchmarks, accuracy'
+	@echo 'make report-sample   a dozen recipes on four GPUs, as build/sample/report.html (3 minutes)'
 	@echo 'make clean   delete what the others made, .venv too'
 
 demo: $(VENV)/.installed
 	$(BIN)/sslbench demo
+
+# Predictions of a dozen recipes, a measurement, a comparison: build/sample/report.html.
+report-sample: $(VENV)/.installed
+	.ci/report-sample
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -m 'not slow' --numprocesses auto --dist worksteal --ignore tests/benchmarks
