@@ -256,13 +256,18 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
-def hostile(request, samples, sweep, on_cards):
-    """A hostile text, and records with it in every place that takes a text."""
-    text = request.param
-    poisoned = [_poisoned(record, text) for record in (*samples, sweep[0], on_cards, sweep[-1])]
+@pytest.fixture(scope="session")
+def poisoned(samples, sweep, on_cards):
+    """Records with a given text in every place that takes one."""
+    records = (*samples, sweep[0], on_cards, sweep[-1])
     predicted = next(record for record in samples if record.kind == "prediction")
-    return text, [*poisoned, _explained(_poisoned(predicted, text), text)]
+    return lambda text: [*(_poisoned(record, text) for record in records), _explained(_poisoned(predicted, text), text)]
+
+
+@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
+def hostile(request, poisoned):
+    """A hostile text, and records with it in every place that takes a text."""
+    return request.param, poisoned(request.param)
 
 
 def _poisoned(record, text):
