@@ -1,7 +1,8 @@
 """Two git revisions of a step, measured in one session: their workers take turns. Imports no torch.
 
 What slows the machine down for a while meets both alike, and what others take of the processor is known of a single
-thread (`sslbench.bench.measure.waited`): that is what makes a shared CI machine usable.
+thread (`sslbench.bench.measure.waited`): that is what makes a shared CI machine usable. A process is as fast as its
+memory happens to lie, for its whole life, which no number of turns averages out: so there are several launches.
 """
 
 import os
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sslbench.bench.errors import GitError, RecipeError
-from sslbench.bench.gate.ratio import ratio_of_turns
+from sslbench.bench.gate.ratio import ratio_of_launches
 from sslbench.bench.git import commit_of, git, has_changes
-from sslbench.bench.measure.budget import Budget
+from sslbench.bench.measure.budget import WARMUP_SHARE, Budget
 from sslbench.bench.measure.configured import Settings
 from sslbench.bench.measure.interleaved import measure_interleaved
 from sslbench.bench.measure.manager import Progress
@@ -27,7 +28,10 @@ from sslbench.bench.resolve import resolve_recipe
 WORKING_TREE = "."
 """Names the files as they are, in place of a revision."""
 SECONDS, TOLERANCE = 60.0, 0.02
-"""Default budget: of timed steps, both sides together; and the half width of the ratio's interval that ends it."""
+"""Default budget: of timed steps, both sides together, all launches; and the half width of the 95 % interval of a
+launch's ratio that ends the launch before its share of the budget is spent."""
+LAUNCHES = 6
+"""Even, so that each side is as often the first. Of fewer, Student's t makes one odd launch hide a change of 5 %."""
 _TURN_SECONDS = 0.05  # the shorter, the more alike is the machine to both; a step that is not timed goes with each
 _FEWEST_ROUNDS = 16
 _GROWTH = 1.25  # of the rounds, from one look at the interval to the next
@@ -45,18 +49,24 @@ class Plan:
     backend: Backend
     threads: int = 1
     seconds: float = SECONDS
-    """Of timed steps, both sides together."""
+    """Of timed steps, both sides together, all launches."""
     tolerance: float = TOLERANCE
-    """Half the width of the ratio's 95 % interval at which it ends before that."""
+    """Half the width of the 95 % interval of a launch's ratio at which the launch ends before that."""
+    launches: int = LAUNCHES
+    """How often each side's worker is started anew."""
     timeout: float = 900.0
     command: tuple[str, ...] = ()
 
 
-def measure_revisions(plan: Plan, progress: Progress) -> tuple[list[str], list[Record]]:
-    """Measure the step of both revisions, in turns.
+Sides = tuple[list[Record], list[Record]]
+"""Records of both sides, one a launch."""
+
+
+def measure_revisions(plan: Plan, progress: Progress) -> tuple[list[str], Sides]:
+    """Measure the step of both revisions, in turns, in several launches.
 
     Returns:
-        What the two sides are called, and their records.
+        What the two sides are called, and their records; the last may tell of a step that did not run.
 
     Raises:
         GitError: a revision is unknown, or the file lies in no repository.
@@ -71,15 +81,26 @@ def measure_revisions(plan: Plan, progress: Progress) -> tuple[list[str], list[R
             (number, _configuration(plan, folder, file.relative_to(repository), plan.revisions[number]))
             for number, folder in enumerate(folders)
         ]
-        settings = Settings(budget=_budget(plan), predict=False)
-        found = dict(measure_interleaved(group, settings, progress, lambda number: None, _Enough(plan.tolerance)))
-    records = []
-    for number in range(2):
-        result = found[number]
-        if not isinstance(result, Record):
-            raise result
-        records.append(_without_doubt_of_precision(result))
-    return names, records
+        return names, _launched(plan, group, progress)
+
+
+def _launched(plan: Plan, group: Sequence[tuple[int, Configuration]], progress: Progress) -> Sides:
+    """Each launch begins with the other side: it starts first, and takes the first turn."""
+    sides: Sides = [], []
+    for launch in range(plan.launches):
+
+        def told(phase: str, done: int, total: int | None, number: int = launch + 1) -> None:
+            progress(f"launch {number} of {plan.launches}, {phase}", done, total)
+
+        settings = Settings(budget=_budget(plan), predict=False, details=launch == 0)
+        order = group if launch % 2 == 0 else group[::-1]
+        for number, found in measure_interleaved(order, settings, told, lambda _: None, _Enough(plan.tolerance)):
+            if not isinstance(found, Record):
+                raise found
+            sides[number].append(_without_doubt_of_precision(found))
+        if any(side[-1].failure for side in sides):
+            break
+    return sides
 
 
 @contextmanager
@@ -163,11 +184,12 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 def _budget(plan: Plan) -> Budget:
     """Short turns; with several threads, and on a GPU, they are as long as usual: threads need time to fall asleep."""
     turn = _TURN_SECONDS if plan.backend == "torch-cpu" and plan.threads == 1 else None
-    return Budget(max_seconds=plan.seconds / 2, tolerance=plan.tolerance, turn_seconds=turn, timeout=plan.timeout)
+    seconds = plan.seconds / 2 / plan.launches / (1 - WARMUP_SHARE)
+    return Budget(max_seconds=seconds, tolerance=plan.tolerance, turn_seconds=turn, timeout=plan.timeout)
 
 
 class _Enough:
-    """Whether the ratio is known well enough. Looks at few of the moments: many looks would find what is not there."""
+    """Whether a launch's ratio is known well enough. Looks at few of the moments: many would find what is not there."""
 
     def __init__(self, tolerance: float) -> None:
         self._tolerance = tolerance
@@ -178,7 +200,7 @@ class _Enough:
         if rounds < self._next_look:
             return False
         self._next_look = int(rounds * _GROWTH) + 1
-        interval = ratio_of_turns(*(side[:rounds] for side in medians)).interval
+        interval = ratio_of_launches(*([side[:rounds]] for side in medians)).interval
         return interval is not None and (interval[1] - interval[0]) / 2 <= self._tolerance
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sslbench.bench.ab import SECONDS, Plan, measure_revisions
+from sslbench.bench.ab import LAUNCHES, SECONDS, Plan, Sides, measure_revisions
 from sslbench.bench.commands.gate_options import answer, check_outputs, gate_options, limits_from
 from sslbench.bench.commands.options import arguments_of, changes_from, recipe_options
 from sslbench.bench.commands.profile_options import tolerance
@@ -37,7 +37,14 @@ _BACKENDS = [backend for backend in MEASURED if backend.startswith("torch")]
     default=SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="Timed steps, both sides together.",
+    help="Timed steps, both sides and all launches together.",
+)
+@click.option(
+    "--launches",
+    type=click.IntRange(min=1),
+    default=LAUNCHES,
+    show_default=True,
+    help="How often each side is started anew: a process keeps the speed that its memory layout gives it.",
 )
 @click.option(
     "--tolerance",
@@ -45,7 +52,7 @@ _BACKENDS = [backend for backend in MEASURED if backend.startswith("torch")]
     show_default=True,
     callback=tolerance,
     metavar="SHARE",
-    help="End before that once the ratio is known this well: half of its 95 % interval.",
+    help="End a launch before its share of that once its ratio is known this well: half of its 95 % interval.",
 )
 @click.option(
     "--records",
@@ -73,12 +80,12 @@ def command(ctx: click.Context, /, *, base: str, new: str, recipe: str, **params
         threads=params["threads"],
         seconds=params["max_seconds"],
         tolerance=params["tolerance"],
+        launches=params["launches"],
         command=tuple(arguments_of(ctx)),
     )
     with step_progress(f"{base} and {new}") as show:
-        names, records = measure_revisions(plan, show or _silent)
-    _keep(params["records"], records)
-    sides = [[record] for record in records]
+        names, sides = measure_revisions(plan, show or _silent)
+    _keep(params["records"], sides)
     answer(
         ctx,
         compare_records(*sides, names=(names[0], names[1]), limits=limits_from(params), allow=params["allow"]),
@@ -89,12 +96,12 @@ def _silent(phase: str, done: int, total: int | None) -> None:
     """Nobody looks."""
 
 
-def _keep(folder: Path | None, records: list[Any]) -> None:
+def _keep(folder: Path | None, sides: Sides) -> None:
     if folder is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
-    for name, record in zip(("base.json", "new.json"), records, strict=True):
-        write_atomically(folder / name, dump_records([record]))
+    for name, records in zip(("base.json", "new.json"), sides, strict=True):
+        write_atomically(folder / name, dump_records(records))

@@ -14,8 +14,9 @@ def judged_ratio(ratio: Ratio, limit: float, better: Better = "lower") -> tuple[
     """Outcome, and why it is inconclusive.
 
     A regression is worse by more than the limit, beyond chance: the 95 % interval excludes no change, and the
-    permutation test says so, too. It passes where the change is within the limit and the interval excludes twice the
-    limit: noise could not have hidden that much. Everything between is inconclusive: nothing was shown.
+    permutation test, where there is one, says so, too. It passes where the change is within the limit and the interval
+    excludes twice the limit: noise could not have hidden that much. Everything between is inconclusive: nothing was
+    shown.
 
     Args:
         ratio: what was found.

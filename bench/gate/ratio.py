@@ -1,12 +1,14 @@
 """How much a quantity of one side differs from the other's, and whether that could be chance. Needs numpy, no torch.
 
-Three things must agree before a difference counts: an interval that holds what moves the median from run to run, a
-permutation test of what lies within the runs, and a least effect (`sslbench.bench.gate.judge`).
+A difference counts where it is larger than a least effect and an interval that holds what moves the median from run to
+run excludes none (`sslbench.bench.gate.judge`); between runs that took no turns, a permutation test of what lies within
+them must agree.
 
 Times are compared as logarithms: a machine that is slower for a while slows both sides by the same factor.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -29,7 +31,7 @@ class Ratio:
     interval: Interval | None
     """95 % interval of `change`; None: too few samples to tell."""
     p_value: float | None
-    """Probability of so large a difference where nothing differs; None: single values, which cannot be permuted."""
+    """Of separate runs: probability of so large a difference within them where nothing differs."""
 
 
 def ratio_of_runs(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]], assumed_noise: float) -> Ratio:
@@ -57,20 +59,35 @@ def ratio_of_runs(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]
     return Ratio(math.expm1(change), interval, _shuffled(*blocks))
 
 
-def ratio_of_turns(base: Sequence[float], new: Sequence[float]) -> Ratio:
-    """Ratio of two programs whose steps were timed in turns (`sslbench.bench.statistics.paired_ratio`).
+def ratio_of_launches(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> Ratio:
+    """Ratio of two programs that were launched several times side by side, their steps timed in turns.
+
+    A launch gives one number: the median over its rounds of the ratio of the two turns, in which a drift of the machine
+    cancels. Each process keeps its memory layout as long as it lives, so that only launches are independent of each
+    other: the interval is Student's t of their numbers, with one degree of freedom less than there are launches. It
+    holds what varies within a launch, too (Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013,
+    section 9: of nested levels only the means of the highest enter the interval).
+
+    A single launch has the bootstrap of its rounds and an assumed deviation between processes
+    (`sslbench.bench.statistics.paired_ratio`).
 
     Args:
-        base: median of each turn, positive, in order.
-        new: the same of the other, whose turn stood beside it. The permutation test swaps the two within blocks of
-            rounds.
+        base: of each launch the median of every turn, positive, in order.
+        new: the same of the other, whose turn stood beside it; turns beyond the shorter list are left out.
     """
-    rounds = min(len(base), len(new))
-    ratio, interval = paired_ratio([[turn] for turn in base], [[turn] for turn in new], CONFIDENCE)
-    logs = np.log(np.asarray(new[:rounds])) - np.log(np.asarray(base[:rounds]))
-    return Ratio(
-        ratio - 1, None if interval is None else (interval[0] - 1, interval[1] - 1), _swapped(_block_medians(logs))
-    )
+    if len(base) == 1:
+        ratio, interval = paired_ratio([[turn] for turn in base[0]], [[turn] for turn in new[0]], CONFIDENCE)
+        return Ratio(ratio - 1, None if interval is None else (interval[0] - 1, interval[1] - 1), None)
+    middles = [_middle_of_rounds(*sides) for sides in zip(base, new, strict=True)]
+    change, freedom = statistics.fmean(middles), len(middles) - 1
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    reach = _quantile_of_t(z, freedom) * statistics.stdev(middles) / math.sqrt(len(middles))
+    return Ratio(math.expm1(change), (math.expm1(change - reach), math.expm1(change + reach)), None)
+
+
+def _middle_of_rounds(base: Sequence[float], new: Sequence[float]) -> float:
+    """Of the logarithms of the ratios."""
+    return statistics.median(math.log(after / before) for before, after in zip(base, new, strict=False))
 
 
 def ratio_of_values(base: Sequence[float], new: Sequence[float], assumed_noise: float) -> Ratio:
@@ -136,15 +153,6 @@ def _shuffled(base: Array, new: Array) -> float | None:
     shuffled = random.permuted(np.tile(together, (_PERMUTATIONS, 1)), axis=1)
     chance = np.abs(np.median(shuffled[:, len(base) :], axis=1) - np.median(shuffled[:, : len(base)], axis=1))
     return _share_beyond(chance, abs(float(np.median(new) - np.median(base))))
-
-
-def _swapped(differences: Array) -> float | None:
-    """Permutation test of paired differences: signs are drawn."""
-    if len(differences) < 4:
-        return None
-    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], size=(_PERMUTATIONS, len(differences)))
-    chance = np.abs(np.median(signs * differences, axis=1))
-    return _share_beyond(chance, abs(float(np.median(differences))))
 
 
 def _share_beyond(chance: Array, found: float) -> float:

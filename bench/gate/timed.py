@@ -20,7 +20,7 @@ from sslbench.bench.comparison import (
 from sslbench.bench.errors import RecordError
 from sslbench.bench.gate.comparable import refused, settings_of, step_of
 from sslbench.bench.gate.judge import metric_of
-from sslbench.bench.gate.ratio import ratio_of_runs, ratio_of_turns, ratio_of_values
+from sslbench.bench.gate.ratio import ratio_of_launches, ratio_of_runs, ratio_of_values
 from sslbench.bench.measure.waited import undisturbed_seconds
 from sslbench.bench.record import Record
 
@@ -55,7 +55,7 @@ def compare_records(
     """Compare the steps that both sides have.
 
     Several records of the same step are repeats of it. Records that were measured in turns with each other
-    (`turns.run`) are compared round by round.
+    (`turns.run`) are launches, compared round by round.
 
     Args:
         base: measured records of the old side.
@@ -140,7 +140,8 @@ def _spreads(base: Sequence[Record], new: Sequence[Record]) -> tuple[Spread, Spr
 
 
 def _notes(base: Sequence[Record], new: Sequence[Record]) -> Iterator[str]:
-    runs = f"{len(base)} run{'s' if len(base) > 1 else ''} against {len(new)}"
+    word = "launch" if _pairs(base, new) else "run"
+    runs = f"{len(base)} {word}{'' if len(base) == 1 else 'es' if word == 'launch' else 's'} against {len(new)}"
     steps = [sum(len(record.time.samples_seconds) for record in side) for side in (base, new)]
     yield f"{runs}, {steps[0]:,} and {steps[1]:,} timed steps"
     if any(record.time.waited_seconds for record in (*base, *new)):
@@ -168,8 +169,8 @@ def _exact(name: str, unit: Unit, then: float, now: float, limit: Limit) -> Metr
 def _time(base: Sequence[Record], new: Sequence[Record], limit: Limit | None) -> MetricChange:
     pairs = _pairs(base, new)
     if pairs:
-        then, now = ([turn for pair in pairs for turn in _turns(pair[side])] for side in (0, 1))
-        ratio, middle = ratio_of_turns(then, now), float(np.median(then))
+        then, now = ([_turns(pair[side]) for pair in pairs] for side in (0, 1))
+        ratio, middle = ratio_of_launches(then, now), float(np.median(np.concatenate(then)))
     else:
         runs = [[_samples(record) for record in side] for side in (base, new)]
         ratio = ratio_of_runs(runs[0], runs[1], NOISE_OF_ONE_RUN)
@@ -220,8 +221,7 @@ def _values(
 
 
 def _all(records: Sequence[Record], path: str) -> list[float]:
-    """The quantity in every record; nothing where one lacks it."""
+    """The quantity in every record that has it: not every launch counts bytes."""
     part, _, name = path.partition(".")
     values: list[float | None] = [getattr(getattr(record, part), name) for record in records]
-    known = [float(value) for value in values if value]
-    return known if len(known) == len(records) else []
+    return [float(value) for value in values if value]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.errors import MeasureError
 
+WARMUP_SHARE = 0.25  # of the seconds, at most
 FEWEST_WARMUP_STEPS = 2  # the first makes gradients and optimizer state, the second meets them
 
 

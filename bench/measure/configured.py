@@ -27,6 +27,8 @@ class Settings:
     """Options of ONNX Runtime, for its backends."""
     predict: bool = True
     """Whether records get the prediction for their step."""
+    details: bool = True
+    """Whether torch's phases and the bytes of tensors are measured after the timed steps."""
 
 
 class Watcher(Protocol):
@@ -62,6 +64,7 @@ def measuring_configuration(
         snapshot=settings.snapshot,
         onnx=settings.onnx if one.backend.startswith("onnx") else None,
         predict=settings.predict,
+        details=settings.details,
         in_turns=in_turns,
         environment=one.environment,
     )

@@ -49,6 +49,7 @@ def measuring(
     progress: Progress | None = None,
     predict: bool = True,
     in_turns: bool = False,
+    details: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Turns[Record]:
     """Run the recipe's step in a worker process and record time, memory and energy.
@@ -67,6 +68,7 @@ def measuring(
         progress: told how far it is.
         predict: whether the record gets the prediction for the same step, made when the measurement is done.
         in_turns: whether the steps are timed in turns with other workers: yields where this one waits.
+        details: whether phases and the bytes of tensors are measured after the timed steps.
         environment: variables of the worker's process, beside those of this one.
 
     Raises:
@@ -100,6 +102,7 @@ def measuring(
         strategy=strategy,
         in_turns=in_turns,
         turn_seconds=budget.turn_seconds,
+        details=details,
         environment=dict(environment or {}),
         onnx=dict(onnx or {}),
     )

@@ -73,6 +73,8 @@ class Spec:
     """Whether steps are timed in turns with other workers."""
     turn_seconds: float | None = None
     """How long each of its turns lasts; None: long enough for all that is measured."""
+    details: bool = True
+    """Whether phases, and the bytes of tensors on the processor, are measured in passes after the memory pass."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the worker's process, beside those of its parent."""
     folder: str = ""

@@ -5,6 +5,7 @@ import time
 
 import psutil
 
+from sslbench.bench.measure.budget import WARMUP_SHARE
 from sslbench.bench.measure.contention import Contention
 from sslbench.bench.measure.energy import EnergyMeter
 from sslbench.bench.measure.messages import MEMORY_PHASE, Outcome, Spec
@@ -14,7 +15,6 @@ from sslbench.bench.measure.steady import Precision, half_width
 from sslbench.bench.measure.timing import Clock, OnStep, Step, time_steps, warm_up, warm_up_until_steady
 from sslbench.bench.measure.turns import time_in_turns
 
-_WARMUP_SHARE = 0.25  # of the budget, at most
 _MEMORY_PASS_SECONDS = 0.25  # room for many of the parent's samples
 
 
@@ -68,7 +68,7 @@ def _warm_up(step: Step, clock: Clock, spec: Spec, outcome: Outcome, on_step: On
         warm_up(step, spec.warmup - 1, on_step)
         clock.wait()
         return spec.warmup - 1
-    until = time.monotonic() + _WARMUP_SHARE * spec.max_seconds
+    until = time.monotonic() + WARMUP_SHARE * spec.max_seconds
     negligible = spec.tolerance / 2
     done, steady = warm_up_until_steady(step, clock, until=until, negligible=negligible, on_step=on_step)
     if steady is False:

@@ -47,12 +47,12 @@ def repository(tmp_path, monkeypatch):
     return folder
 
 
-def plan(*revisions, argument="steps/my_step.py:build", seconds=6.0):
-    return Plan(argument=argument, revisions=revisions, changes={}, backend="torch-cpu", seconds=seconds)
+def plan(*revisions, argument="steps/my_step.py:build", **options):
+    return Plan(argument=argument, revisions=revisions, changes={}, backend="torch-cpu", **options)
 
 
-def measured(*revisions):
-    return measure_revisions(plan(*revisions), lambda *_: None)
+def measured(*revisions, launches=2):
+    return measure_revisions(plan(*revisions, seconds=6.0, launches=launches), lambda *_: None)
 
 
 def test_a_revision_is_checked_out_and_gone_afterwards(repository):
@@ -113,24 +113,26 @@ def test_a_file_outside_any_repository_is_said(tmp_path):
 def test_each_side_runs_its_own_modules_and_the_slower_one_is_found(repository, monkeypatch):
     """The package lies on PYTHONPATH as the files are, as an editable install would have it."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path("src").resolve()), os.environ.get("PYTHONPATH", "")]))
-    names, records = measured("HEAD~1", "HEAD")
-    assert [record.environment.threads for record in records] == [1, 1]
-    assert [record.environment.commit for record in records] == [
-        git(repository, "rev-parse", revision) for revision in ("HEAD~1", "HEAD")
-    ]
+    names, (base, new) = measured("HEAD~1", "HEAD")
+    for revision, side in (("HEAD~1", base), ("HEAD", new)):
+        assert {record.environment.commit for record in side} == {git(repository, "rev-parse", revision)}
+        assert {record.environment.threads for record in side} == {1}
+        assert [record.memory.peak_allocated_bytes is not None for record in side] == [True, False]
+    assert [record.turns.run for record in base] == [record.turns.run for record in new]
+    assert len({record.turns.run for record in base}) == 2
     assert names[0].startswith("HEAD~1 (")
-    found = compare_records([records[0]], [records[1]], names=(names[0], names[1]), limits={})
+    found = compare_records(base, new, names=(names[0], names[1]), limits={})
     metric = found.steps[0].metrics[0]
     assert metric.share == pytest.approx(1.0, abs=0.35)
-    assert metric.outcome == "regression"
-    assert found.exit_code == 1
+    assert {metric.name for metric in found.steps[0].metrics} >= {"time.step_seconds", "memory.peak_allocated_bytes"}
 
 
 @pytest.mark.slow
 def test_the_working_tree_is_a_side(repository):
-    names, records = measured("HEAD", ".")
+    names, (base, new) = measured("HEAD", ".", launches=1)
     assert names[1].startswith("working tree (")
     assert names[1].endswith("with changes)")
-    assert records[1].environment.uncommitted
-    found = compare_records([records[0]], [records[1]], names=(names[0], names[1]), limits={})
+    assert new[0].environment.uncommitted
+    found = compare_records(base, new, names=(names[0], names[1]), limits={})
     assert found.steps[0].metrics[0].share == pytest.approx(0.5, abs=0.25)
+    assert found.exit_code == 1

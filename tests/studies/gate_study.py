@@ -1,35 +1,37 @@
 """How often `sslbench ab` is wrong on a noisy machine: docs/gate.md has what came out.
 
-    python tests/studies/gate_study.py measure FILE --kind A/A --sessions 30    # adds sessions to a JSON-lines file
-    python tests/studies/gate_study.py measure FILE --kind A/B --sessions 30
-    python tests/studies/gate_study.py judge FILE                               # the figures of docs/gate.md
+    python tests/studies/gate_study.py measure --sessions 6    # goes on with tests/data/gate/sessions.jsonl
+    python tests/studies/gate_study.py judge                   # the figures of docs/gate.md
 
-A session is one real `ab` at its default budget, of two commits of a small git repository: the same step twice (A/A),
-or a step with 100 and one with 105 equal matrix products (A/B, 5 % more work). `judge` counts the outcomes of the
-sessions; of their quarters, as if each had been an `ab` of a shorter budget; and of comparisons that are drawn from the
-sessions' rounds (block bootstrap), at the sessions' own budget.
+A session is one real `ab` with its default options, of two commits of a small git repository: the same step twice
+(A/A), or a step with 100 and one with 105 equal matrix products (A/B, 5 % more work). Every sixth is an A/B. Each that
+ends is appended, whatever it says; the file holds the ratio of every round of every launch, so that other rules can be
+tried on it. Rules that were chosen on a file are to be judged by a new one.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections import Counter
 from contextlib import chdir
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import accumulate, pairwise
 from pathlib import Path
-from statistics import median
+from statistics import NormalDist, median
 
 import numpy as np
 
 from sslbench.bench.ab import Plan, measure_revisions
-from sslbench.bench.comparison import Limit
 from sslbench.bench.gate.judge import judged_ratio
-from sslbench.bench.gate.ratio import ratio_of_turns
+from sslbench.bench.gate.ratio import ratio_of_launches
 from sslbench.bench.gate.timed import SLOWDOWN_IN_TURNS
 from sslbench.bench.git import git
 from sslbench.bench.measure.waited import undisturbed_seconds
 
+SESSIONS = Path(__file__).parents[1] / "data" / "gate" / "sessions.jsonl"
 STEP = """
 import torch
 
@@ -46,10 +48,9 @@ def build(device):
     return step
 """
 PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
-WORK = {kind: after / before - 1 for kind, (before, after) in PRODUCTS.items()}
-"""The true change."""
-STRETCHES = 4
-DRAWS, BLOCK = 200, 8
+TRUTH = {kind: after / before - 1 for kind, (before, after) in PRODUCTS.items()}
+EVERY = 6
+"""So many sessions have one A/B among them."""
 
 
 def as_somebody(*arguments):
@@ -72,94 +73,87 @@ def turns(record):
 
 
 def measure_session(kind):
+    began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         plan = Plan(argument="step.py:build", revisions=revisions(PRODUCTS[kind]), changes={}, backend="torch-cpu")
-        began = time.monotonic()
-        _, records = measure_revisions(plan, lambda *_: None)
-        wall = [median(record.time.samples_seconds) for record in records]
-    seconds = time.monotonic() - began
-    return {"kind": kind, "seconds": seconds, "wall": wall, "turns": [turns(record) for record in records]}
+        _, sides = measure_revisions(plan, lambda *_: None)
+    launches = [[turns(record) for record in launch] for launch in zip(*sides, strict=True)]
+    return {
+        "kind": kind,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sslbench": version("sslbench"),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        "seconds": round(time.monotonic() - began, 1),
+        "base_seconds": [float(f"{median(base):.4g}") for base, _ in launches],
+        "ratios": [[round(new / base, 4) for base, new in zip(*launch, strict=False)] for launch in launches],
+    }
 
 
-def measure(path, kind, sessions):
-    for number in range(sessions):
-        session = measure_session(kind)
+def measure(path, sessions):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(sessions):
+        done = len(path.read_text().splitlines()) if path.exists() else 0
+        session = measure_session("A/B" if done % EVERY == EVERY - 1 else "A/A")
+        outcome, ratio = judged(session)
+        session["outcome"], session["change"] = outcome, round(ratio.change, 4)
         with path.open("a") as file:
             file.write(json.dumps(session) + "\n")
-        found = judged(session["turns"])
-        print(number, session["kind"], f"{session['seconds']:.0f} s", len(session["turns"][0]), *found, flush=True)
+        print(done + 1, session["kind"], f"{session['seconds']:.0f} s", outcome, f"{ratio.change:+.2%}", flush=True)
 
 
-def judged(sides, limit=None):
-    limit: Limit = limit or SLOWDOWN_IN_TURNS
-    ratio = ratio_of_turns(*sides)
-    return judged_ratio(ratio, limit.share)[0], round(ratio.change, 4), ratio.interval
-
-
-def stretches(sides):
-    """Parts of a session that share no round."""
-    rounds = min(map(len, sides))
-    edges = [rounds * at // STRETCHES for at in range(STRETCHES + 1)]
-    return [[side[a:b] for side in sides] for a, b in pairwise(edges)]
-
-
-def drawn(sessions):
-    """Sides of comparisons at the default budget: a session at random, its rounds in blocks, the sides in any order."""
-    random = np.random.default_rng(1)
-    for _ in range(DRAWS):
-        sides = np.array(list(shortest(random.choice(sessions)["turns"])))
-        starts = random.integers(sides.shape[1], size=-(-sides.shape[1] // BLOCK))
-        rounds = (starts[:, None] + np.arange(BLOCK)).ravel()[: sides.shape[1]] % sides.shape[1]
-        yield sides[:, rounds].tolist()
-
-
-def shortest(sides):
-    rounds = min(map(len, sides))
-    return [side[:rounds] for side in sides]
+def judged(session, launches=slice(None)):
+    """Outcome and ratio of a session, or of some of its launches."""
+    ratios = session["ratios"][launches]
+    ratio = ratio_of_launches([[1.0] * len(rounds) for rounds in ratios], ratios)
+    return judged_ratio(ratio, SLOWDOWN_IN_TURNS.share)[0], ratio
 
 
 def judge(path):
     sessions = [json.loads(line) for line in path.read_text().splitlines()]
     for kind in PRODUCTS:
         chosen = [session for session in sessions if session["kind"] == kind]
-        whole = [judged(session["turns"]) for session in chosen]
-        changes = [change for _, change, _ in whole]
-        print(f"{kind}: {len(chosen)} sessions, median {median(s['seconds'] for s in chosen):.0f} s")
-        print(f"  changes from {min(changes):+.2%} to {max(changes):+.2%}, median {median(changes):+.2%}")
-        shares = {
-            "sessions": whole,
-            "sessions, sides swapped": [judged(session["turns"][::-1]) for session in chosen],
-            "quarters of sessions": [judged(part) for session in chosen for part in stretches(session["turns"])],
-            "drawn": [judged(sides) for sides in drawn(chosen)],
-            "drawn, sides swapped": [judged(sides[::-1]) for sides in drawn(chosen)],
-        }
-        for what, found in shares.items():
-            print(f"  {what}: {len(found)}:", dict(Counter(outcome for outcome, *_ in found)))
-    errors = [judged(session["turns"])[1] - WORK[session["kind"]] for session in sessions]
-    held = [low <= WORK[s["kind"]] <= high for s in sessions for _, _, (low, high) in [judged(s["turns"])]]
-    print(
-        f"error of the change: standard deviation {np.std(errors, ddof=1):.2%}; intervals hold it: {np.mean(held):.0%}"
-    )
-    alone = {"wall time": [s["wall"][0] for s in sessions], "less waits": [median(s["turns"][0]) for s in sessions]}
-    for what, medians in alone.items():
-        print(f"one side alone, from session to session, {what}: {np.std(np.log(medians), ddof=1):.1%}")
-    same = [judged(halves) for session in sessions for side in session["turns"] for halves in [interleaved(side)]]
-    print("one process against itself, every second turn:", len(same), dict(Counter(outcome for outcome, *_ in same)))
+        if chosen:
+            tell(kind, chosen)
+    loads = [load for session in sessions for load in session["load"]]
+    print(f"load average {min(loads)} to {max(loads)}, median {median(loads)}")
+    between = [float(np.std([np.log(median(rounds)) for rounds in s["ratios"]], ddof=1)) for s in sessions]
+    print(f"standard deviation of a launch's ratio within a session: median {median(between):.2%}")
 
 
-def interleaved(turns):
-    """Even and odd turns of one side, whose order changes from round to round."""
-    return shortest([turns[0::2], turns[1::2]])
+def tell(kind, sessions):
+    outcomes = Counter(judged(session)[0] for session in sessions)
+    ratios = [judged(session)[1] for session in sessions]
+    held = sum(low <= TRUTH[kind] <= high for low, high in (ratio.interval for ratio in ratios))
+    changes = sorted(ratio.change for ratio in ratios)
+    print(f"{kind}: {len(sessions)} sessions, median {median(s['seconds'] for s in sessions):.0f} s")
+    for outcome in ("pass", "improvement", "regression", "inconclusive"):
+        count = outcomes[outcome]
+        low, high = wilson(count, len(sessions))
+        print(f"  {outcome}: {count}, 95 % interval of the rate {low:.1%} to {high:.1%}")
+    print(f"  changes from {changes[0]:+.2%} to {changes[-1]:+.2%}, median {median(changes):+.2%}")
+    print(f"  intervals that hold {TRUTH[kind]:+.0%}: {held}, median width {median(width(r) for r in ratios):.2%}")
+    alone = Counter(judged(s, slice(at, at + 1))[0] for s in sessions for at in range(len(s["ratios"])))
+    print("  one launch alone:", dict(alone))
+
+
+def wilson(count, total):
+    """95 % interval of a rate (Wilson, "Probable inference, the law of succession", 1927)."""
+    z, rate = NormalDist().inv_cdf(0.975), count / total
+    middle, reach = rate + z * z / (2 * total), z * (rate * (1 - rate) / total + (z / (2 * total)) ** 2) ** 0.5
+    return max(0.0, (middle - reach) / (1 + z * z / total)), (middle + reach) / (1 + z * z / total)
+
+
+def width(ratio):
+    return ratio.interval[1] - ratio.interval[0]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["measure", "judge"])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--sessions", type=int, default=30)
-    parser.add_argument("--kind", choices=list(PRODUCTS), default="A/A")
+    parser.add_argument("file", type=Path, nargs="?", default=SESSIONS)
+    parser.add_argument("--sessions", type=int, default=EVERY)
     asked = parser.parse_args()
     if asked.action == "measure":
-        measure(asked.file, asked.kind, asked.sessions)
+        measure(asked.file.resolve(), asked.sessions)
     else:
         judge(asked.file)
