@@ -22,7 +22,7 @@ def faster_of(earlier: Machine, later: Machine) -> Machine:
                 f"probe --again: {earlier.name} was probed with {what} {was}, and this is {is_}: probe without --again"
             )
     timings = [_faster(timing, earlier) for timing in later.device.kernels]
-    probe = now.model_copy(update={"repeats": before.repeats + 1, "warnings": _common(before, now)})
+    probe = now.model_copy(update={"repeats": before.repeats + now.repeats, "warnings": _common(before, now)})
     return later.model_copy(update={"device": with_figures(later.device, timings), "probe": probe})
 
 

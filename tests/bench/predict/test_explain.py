@@ -21,7 +21,7 @@ from sslbench.bench.trace.recipes import trace_recipe
 from sslbench.bench.trace.tracer import trace_step
 from sslbench.hardware_profiles.loader import load_profile
 
-PROBED = Path(__file__).parents[2] / "data" / "cpu" / "probe-1.toml"
+PROBED = Path(__file__).parents[2] / "data" / "cpu" / "probe.toml"
 MACHINES = ("rtx-3090", "a100-80gb", "m3-max", "laptop-16gb")
 CATEGORIES = ("parameter", "gradient", "activation", "temporary")
 STEP = """\

@@ -10,7 +10,7 @@ from sslbench.bench.errors import MeasureError
 from sslbench.bench.probe.again import faster_of
 from sslbench.hardware_profiles.loader import load_machine, load_profile
 
-PROBED = load_profile(Path(__file__).parents[2] / "data" / "cpu" / "probe-1.toml")
+PROBED = load_profile(Path(__file__).parents[2] / "data" / "cpu" / "probe.toml")
 
 
 def slowed(factors):
@@ -34,10 +34,10 @@ def test_what_slowed_one_probe_down_is_gone_in_both(factors):
     others = [4.0 if factor == 1.0 else 1.0 for factor in factors]
     both = faster_of(slowed(factors), slowed(others))
     assert both.device.kernels == PROBED.device.kernels
-    assert both.probe.repeats == 2
+    assert both.probe.repeats == 2 * PROBED.probe.repeats
     # the figures follow from the points
     assert both.device.peak_flops_per_second["fp32"].value == PROBED.device.peak_flops_per_second["fp32"].value
-    assert faster_of(both, PROBED).probe.repeats == 3
+    assert faster_of(both, PROBED).probe.repeats == 3 * PROBED.probe.repeats
 
 
 def test_a_disturbance_stays_doubtful_only_if_both_had_one():
