@@ -30,12 +30,15 @@ class ComparisonRow:
     """How far the prediction is off, such as `3 % low`."""
     inside: bool | None
     """Whether the measurement lies in the predicted interval; None where there is no interval."""
+    span: tuple[float, float] | None
+    """That interval as shares of the prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A step that was predicted and measured for the same recipe, machine and backend."""
 
+    measurement: Record
     recipe: RecipeLabel
     machine: str
     backend: str
@@ -46,7 +49,7 @@ def comparison(measurement: Record, prediction: Record) -> Comparison | None:
     """A measurement beside a prediction; None where no quantity is known of both."""
     rows = tuple(_rows(measurement, prediction.memory, prediction.time))
     label, machine = recipe_label(measurement.recipe), machine_title(measurement.machine)
-    return Comparison(label, machine, measurement.backend, rows) if rows else None
+    return Comparison(measurement, label, machine, measurement.backend, rows) if rows else None
 
 
 def own_rows(measurement: Record) -> tuple[ComparisonRow, ...]:
@@ -60,24 +63,30 @@ def _rows(measurement: Record, memory: Memory, time: Time) -> Iterator[Compariso
     if step_s is not None and real_s:
         span = time.interval_seconds
         texts = format_seconds(step_s), format_seconds_interval(span) if span else "", format_seconds(real_s)
-        yield _row("step time", texts, step_s / real_s, _inside(span, real_s))
-    for field, quantity, interval in (
+        yield _row("step time", texts, step_s, span, real_s)
+    for field, quantity, span in (
         ("required_bytes", "memory required", memory.interval_bytes),
         ("peak_allocated_bytes", "peak of tensors", memory.allocated_interval_bytes),
         ("peak_reserved_bytes", "peak reserved", memory.reserved_interval_bytes),
     ):
         said, found = getattr(memory, field), getattr(measurement.memory, field)
         if said is not None and found:
-            texts = format_bytes(said), format_bytes_interval(interval) if interval else "", format_bytes(found)
-            yield _row(quantity, texts, said / found, _inside(interval, found))
+            texts = format_bytes(said), format_bytes_interval(span) if span else "", format_bytes(found)
+            yield _row(quantity, texts, said, span, found)
 
 
-def _row(quantity: str, texts: tuple[str, str, str], ratio: float, inside: bool | None) -> ComparisonRow:
-    return ComparisonRow(quantity, *texts, ratio - 1, format_error(ratio - 1), inside)
-
-
-def _inside(interval: tuple[float, float] | None, value: float) -> bool | None:
-    return None if interval is None else interval[0] <= value <= interval[1]
+def _row(
+    quantity: str, texts: tuple[str, str, str], said: float, span: tuple[float, float] | None, found: float
+) -> ComparisonRow:
+    error = said / found - 1
+    return ComparisonRow(
+        quantity,
+        *texts,
+        error=error,
+        difference=format_error(error),
+        inside=None if span is None else span[0] <= found <= span[1],
+        span=(span[0] / said, span[1] / said) if span and said else None,
+    )
 
 
 def predicted_words(record: Record) -> str:

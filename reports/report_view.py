@@ -11,11 +11,12 @@ from sslbench.bench import comparison as gate
 from sslbench.bench.record import Record
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
-from sslbench.reports.gate_view import GateView, gate_view
 from sslbench.reports.front import Front, fronts
+from sslbench.reports.gate_view import GateView, gate_view
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
+from sslbench.reports.ratios import Panel, ratio_panels
 from sslbench.reports.roofline import Roofline, rooflines
 from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
@@ -52,6 +53,8 @@ class Report:
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
     comparisons: tuple[Comparison, ...]
+    ratios: tuple[Panel, ...]
+    """Of the same and of measurements that carry their prediction."""
     gates: tuple[GateView, ...]
     """Comparisons of the regression gate."""
     fronts: tuple[Front, ...]
@@ -96,6 +99,7 @@ def build_report(
         for group in by_recipe(predicted)
     )
     measurements = sweeps(measured)
+    compared = tuple(_comparisons(predicted, measured))
     labels = record_labels(records, measurements)
     return Report(
         title=plain(title, LABEL_LENGTH) if title else _title(records, gates),
@@ -103,7 +107,8 @@ def build_report(
         verdicts=_verdicts(groups),
         groups=groups,
         sweeps=measurements,
-        comparisons=tuple(_comparisons(predicted, measured)),
+        comparisons=compared,
+        ratios=ratio_panels(measurements, compared),
         gates=gates,
         fronts=tuple(fronts(predicted)),
         timelines=tuple(memory_timelines(predicted)),

@@ -112,7 +112,7 @@ def test_a_warning_of_a_sweep_names_its_measurement(sweep, on_cards):
 def test_a_carried_prediction_stands_beside_its_measurement_alone(sweep, sample):
     assert build_report([sample("prediction-cpu"), sweep[0]]).comparisons == ()
     page = render_html([sample("prediction-cpu"), sweep[0]])
-    assert 'id="beside"' not in page
+    assert "predicted and then run" not in page
     assert "Predicted for the same step and machine" in page
 
 
