@@ -2,6 +2,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import shutil
 import sys
 import types
 
@@ -14,6 +15,9 @@ from hypothesis import settings
 settings.register_profile("thorough", settings(), derandomize=False)
 settings.register_profile("quick", settings(), max_examples=25, derandomize=True)
 settings.load_profile("quick")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Programs that are a Chromium. playwright's own download is not used: a distribution's package gets security fixes."""
 
 
 class _AnyName(type(torch.nn.Module)):
@@ -66,3 +70,16 @@ def timm():
         # transformers looks whether there is a torchvision: from here on there is none again
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, one for all tests of a process, driven by playwright; without either they skip."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install --group test")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is here (Debian: apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()

@@ -1,28 +1,10 @@
-"""Pages in a real browser: the system's Chromium, driven by playwright; where either is missing the tests skip."""
-
-import shutil
+"""Pages in a real browser, which is the fixture `browser`."""
 
 import pytest
 
 from sslbench.bench.gate.timed import compare_records
 from sslbench.reports.gate import FORMATS
 from sslbench.reports.html import render_html, render_probe
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-"""Programs that are a Chromium. playwright's own download is not used: a distribution's package gets security fixes."""
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """One headless browser for all tests of a process."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install --group test")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is here (Debian: apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
