@@ -6,6 +6,7 @@ memory happens to lie, for its whole life, which no number of turns averages out
 """
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -87,6 +88,7 @@ def measure_revisions(plan: Plan, progress: Progress) -> tuple[list[str], Sides]
 def _launched(plan: Plan, group: Sequence[tuple[int, Configuration]], progress: Progress) -> Sides:
     """Each launch begins with the other side: it starts first, and takes the first turn."""
     sides: Sides = [], []
+    session = secrets.token_hex(8)
     for launch in range(plan.launches):
 
         def told(phase: str, done: int, total: int | None, number: int = launch + 1) -> None:
@@ -97,7 +99,7 @@ def _launched(plan: Plan, group: Sequence[tuple[int, Configuration]], progress: 
         for number, found in measure_interleaved(order, settings, told, lambda _: None, _Enough(plan.tolerance)):
             if not isinstance(found, Record):
                 raise found
-            sides[number].append(_without_doubt_of_precision(found))
+            sides[number].append(_of_session(found, session))
         if any(side[-1].failure for side in sides):
             break
     return sides
@@ -204,7 +206,8 @@ class _Enough:
         return interval is not None and (interval[1] - interval[0]) / 2 <= self._tolerance
 
 
-def _without_doubt_of_precision(record: Record) -> Record:
-    """The tolerance was the ratio's, not the median's."""
+def _of_session(record: Record, session: str) -> Record:
+    """Without doubts of the median's precision: the tolerance was the ratio's."""
     kept = [warning for warning in record.warnings if "interval of the median" not in warning]
-    return record.model_copy(update={"warnings": kept})
+    turns = record.turns and record.turns.model_copy(update={"session": session})
+    return record.model_copy(update={"warnings": kept, "turns": turns})

@@ -135,6 +135,8 @@ class TakingTurns(Part):
     """Those that ran, in the order of their first turns."""
     steps: list[int]
     """Timed steps of each turn of this one."""
+    session: str = ""
+    """The same in all launches of one `ab`, of both sides, and in no other record; empty elsewhere."""
 
 
 class Data(Part):

@@ -1,8 +1,10 @@
 """What a history needs of records, read fast: thousands in less than a second. Imports no torch."""
 
 import io
+import statistics
 import tarfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
@@ -48,6 +50,10 @@ class _Energy(Part):
     joules_per_step: float | None = None
 
 
+class _Turns(Part):
+    session: str = ""
+
+
 class Entry(Part):
     """What a history needs of a record; the rest, thousands of timed steps, is skipped without being built."""
 
@@ -61,13 +67,14 @@ class Entry(Part):
     memory: _Memory = _Memory()
     time: _Time = _Time()
     energy: _Energy = _Energy()
+    turns: _Turns | None = None
 
 
 _ENTRY, _ENTRIES = TypeAdapter(Entry), TypeAdapter(list[Entry])
 
 
 def load_entries(folder: Path) -> list[Entry]:
-    """Entries of all measured records of a folder (or of one file), oldest first.
+    """Entries of all measured records of a folder (or of one file), oldest first; one for each side of an `ab`.
 
     Raises:
         RecordError: a file is none, or no record is measured.
@@ -106,7 +113,35 @@ def _measured(entries: Iterator[Entry], where: str) -> list[Entry]:
     found = sorted((entry for entry in entries if entry.kind == "measurement"), key=lambda entry: entry.created)
     if not found:
         raise RecordError(f"{where}: holds no measured record: `sslbench profile RECIPE -o FILE` writes one")
-    return found
+    return [_middle(launches) for launches in _sides_of_sessions(found)]
+
+
+def _sides_of_sessions(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The launches of one side of an `ab` together: they are more alike than neighbours of a history are."""
+    groups: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    for number, entry in enumerate(entries):
+        session = entry.turns.session if entry.turns else ""
+        code = (entry.environment.commit, entry.environment.uncommitted)
+        groups[(session, *code) if session else (number,)].append(entry)
+    return list(groups.values())
+
+
+def _middle(launches: Sequence[Entry]) -> Entry:
+    """The first, with the medians of all."""
+    first = launches[0]
+    if len(launches) == 1:
+        return first
+    parts = ("memory", "time", "energy")
+    return first.model_copy(update={part: _medians([getattr(entry, part) for entry in launches]) for part in parts})
+
+
+def _medians(parts: Sequence[Part]) -> Part:
+    """Of every field, over those that have it."""
+    known = {
+        name: [value for part in parts if (value := getattr(part, name)) is not None]
+        for name in type(parts[0]).model_fields
+    }
+    return parts[0].model_copy(update={name: statistics.median(values) for name, values in known.items() if values})
 
 
 def _entries(file: Path, text: bytes) -> list[Entry]:
