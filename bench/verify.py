@@ -6,7 +6,8 @@ Nothing that a record names is fetched or run: a file that somebody sent may nam
 model that is not here, are not computed again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sslbench.bench.comparison import version_differences
@@ -15,10 +16,12 @@ from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.fit import Run, fit
 from sslbench.bench.fit_onnx import fit_onnx
+from sslbench.bench.grid import WhatIf
 from sslbench.bench.quantities import Environment
 from sslbench.bench.record import Record
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.verification import Check, Difference, Outcome, difference, leaves, same
+from sslbench.bench.what_if import with_what_if
 from sslbench.kernels.catalog import objective_names
 from sslbench.kernels.model_tables import MODELS, config_file, timm_name
 
@@ -42,15 +45,17 @@ def check_records(records: Sequence[Record], cache: TraceCache | None) -> Iterat
 
     Args:
         records: of one file.
-        cache: where traces are kept; None: no prediction is computed again.
+        cache: where traces are kept; None: no prediction is made again.
     """
-    for number, record in enumerate(records, 1):
-        stated = record if record.kind == "prediction" else _carried(record)
+    stated = [record if record.kind == "prediction" else _carried(record) for record in records]
+    predicted = [record for record in stated if record is not None] if cache is not None else []
+    made = _MadeAgain(predicted, cache or TraceCache(None))
+    for number, (record, prediction) in enumerate(zip(records, stated, strict=True), 1):
         if cache is None or record.kind == "measurement":
             yield _check_figures(record, number, again=cache is not None)
-        if cache is not None and stated is not None:
-            name = name_of(record, number) + ("" if stated is record else ", the prediction beside it")
-            check = check_prediction(stated, name, cache)
+        if cache is not None and prediction is not None:
+            name = name_of(record, number) + ("" if prediction is record else ", the prediction beside it")
+            check = _check_prediction(prediction, made, name)
             yield check
             if check.outcome != "holds" and record.kind == "prediction":
                 yield _check_figures(record, number, again=True)
@@ -77,18 +82,50 @@ def _check_figures(record: Record, number: int, *, again: bool) -> Check:
     )
 
 
-def check_prediction(record: Record, name: str, cache: TraceCache) -> Check:
-    """Make a prediction again, and compare every figure that it states.
+class _MadeAgain:
+    """Predictions made again: those of one command together, since their what-if grids have the same batches."""
 
-    Args:
-        record: of kind `prediction`; or what a measurement carries.
-        name: what the check is called.
-        cache: where traces are kept.
-    """
+    def __init__(self, records: Sequence[Record], cache: TraceCache) -> None:
+        self._cache = cache
+        self._groups: dict[str, list[Record]] = {}
+        for record in records:
+            self._groups.setdefault(_asked(record), []).append(record)
+        self._made: dict[int, Record] = {}
+
+    def of(self, record: Record) -> Record:
+        """The record, made again.
+
+        Raises:
+            SSLBenchError, ImportError: its step cannot be built or traced here.
+        """
+        if id(record) not in self._made:
+            group = self._groups[_asked(record)]
+            self._made |= {id(old): new for old, new in zip(group, _predicted(group, self._cache), strict=True)}
+        return self._made[id(record)]
+
+
+def _asked(record: Record) -> str:
+    """What records of one command have in common."""
+    run = _run(record)
+    parts = [record.explain is not None, record.what_if is not None, run.strategy, run.electricity_usd_per_kwh]
+    return json.dumps([record.backend, record.recipe.model_dump(), record.command, *parts])
+
+
+def _predicted(group: Sequence[Record], cache: TraceCache) -> list[Record]:
+    first, machines = group[0], [record.machine for record in group]
+    asked: dict[str, Any] = {"command": first.command, "explained": first.explain is not None}
+    if first.backend == "onnx-cpu":
+        return fit_onnx(first.recipe, machines, **asked)
+    made = fit(first.recipe, machines, cache=cache, run=_run(first), **asked)
+    return made if first.what_if is None else with_what_if(made, cache=cache, run=_run(first))
+
+
+def _check_prediction(record: Record, made: _MadeAgain, name: str) -> Check:
+    """Compare every figure that a prediction states with those of the same one, made here."""
     reason = _not_here(record)
     if not reason:
         try:
-            return _compared(record, computed_again(record, cache), name)
+            return _compared(record, made.of(record), name)
         except (SSLBenchError, ImportError) as error:
             reason = f"could not be predicted again here: {error}"
     return Check(subject="prediction", name=name, outcome="not checked", summary=reason)
@@ -137,18 +174,6 @@ def _is_here(model: str) -> bool:
     return not model or model in MODELS or config_file(model) is not None
 
 
-def computed_again(record: Record, cache: TraceCache) -> Record:
-    """What `sslbench fit` says of the record's recipe and machine here.
-
-    Raises:
-        SSLBenchError: the step cannot be built or traced.
-    """
-    asked: dict[str, Any] = {"command": record.command, "explained": record.explain is not None}
-    if record.backend == "onnx-cpu":
-        return fit_onnx(record.recipe, [record.machine], **asked)[0]
-    return fit(record.recipe, [record.machine], cache=cache, run=_run(record), **asked)[0]
-
-
 def _run(record: Record) -> Run:
     """How the record's step was run; the price of electricity follows from the bill."""
     bill = record.bill
@@ -159,37 +184,61 @@ def _run(record: Record) -> Run:
 
 
 def _compared(record: Record, again: Record, name: str) -> Check:
-    stated, expected = (_figures(each, sharpened=record) for each in (record, again))
+    shared = set(_batches(record)) & set(_batches(again))
+    stated, expected = (_figures(each, shared, sharpened=record) for each in (record, again))
     found = [*_differences(stated, expected), *_unsaid(record, again)]
-    left = "; what was measured elsewhere and sharpens its time is not in it" if record.sharpening else ""
-    if not found:
-        summary = f"predicted again here: all {len(stated):,} figures are the same, to the byte{left}"
-        return Check(subject="prediction", name=name, outcome="not checked" if left else "holds", summary=summary)
-    reasons = tuple(_other_software(record.environment, describe_environment(), record))
-    outcome: Outcome = "moved" if reasons and _within(record, again) else "differs"
-    words = f"predicted again here: {len(found):,} of {len(stated):,} figures differ"
-    if outcome == "moved":
-        words += ", within its interval and with the same verdict"
-    elif not reasons:
-        words += ", though the versions are the same"
+    left = list(_left_out(record, again))
+    reasons = tuple(_other_software(record.environment, describe_environment(), record)) if found else ()
+    outcome: Outcome = "not checked" if left else "holds"
+    words = f"predicted again here: all {len(stated):,} figures are the same, to the byte"
+    if found:
+        outcome = "moved" if reasons and _within(record, again) else "differs"
+        words = f"predicted again here: {len(found):,} of {len(stated):,} figures differ"
+        words += ", within its interval and with the same verdict" if outcome == "moved" else ""
+        words += "" if reasons else ", though the versions are the same"
     return Check(
         subject="prediction",
         name=name,
         outcome=outcome,
-        summary=words + left,
+        summary="; ".join([words, *left]),
         reasons=reasons,
         differences=tuple(found),
     )
 
 
-def _figures(record: Record, *, sharpened: Record) -> dict[str, Any]:
+def _left_out(record: Record, again: Record) -> Iterator[str]:
+    """What of a prediction is not compared, and why."""
+    if record.sharpening is not None:
+        yield "not so what measurements elsewhere sharpen, which are not in it"
+    elif _batches(record) != _batches(again):
+        yield "of its what-if grid only the batches that the machines in this file share"
+
+
+def _batches(record: Record) -> list[int]:
+    return record.what_if.batch_sizes if record.what_if else []
+
+
+def _figures(record: Record, batches: Collection[int], *, sharpened: Record) -> dict[str, Any]:
     """Figures by dotted path; of a sharpened prediction those that its measurements do not enter."""
     table = record.model_dump(mode="json", include=_FIGURES)
     if sharpened.sharpening is None:
-        return leaves(table)
+        return leaves(table) | (_cells(record.what_if, batches) if record.what_if else {})
     if record.sharpening is not None:
         table["time"] = record.sharpening.unsharpened.model_dump(mode="json")
     return {place: value for place, value in leaves(table).items() if not place.startswith(_OF_THE_TIME)}
+
+
+def _cells(grid: WhatIf, batches: Collection[int]) -> dict[str, Any]:
+    """Figures of a what-if grid by settings and batch, at those batches."""
+    found = {}
+    for settings in grid.settings:
+        where = f"what_if.{settings.precision}{', checkpointing' if settings.activation_checkpointing else ''}"
+        for column, values in settings:
+            if isinstance(values, list):
+                cells = [pair for pair in zip(grid.batch_sizes, values, strict=False) if pair[0] in batches]
+                found |= leaves({f"{where}, batch {batch}.{column}": value for batch, value in cells})
+        found |= leaves({f"{where}.max_batch_size": settings.max_batch_size})
+    return found
 
 
 def _differences(stated: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[Difference]:
