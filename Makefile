@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report-sample test check lint types imports wheel package slow thorough benchmark accuracy clean
+.PHONY: help demo report-sample report-picture test check lint types imports wheel package slow thorough benchmark accuracy clean
 
 help:
 	@echo 'make demo    measure small steps here, predict large ones, write report.html (2 minutes)'
@@ -21,6 +21,10 @@ demo: $(VENV)/.installed
 # Predictions of a dozen recipes, a measurement, a comparison: build/sample/report.html.
 report-sample: $(VENV)/.installed
 	.ci/report-sample
+
+# The README's pictures: the first screen of that report.
+report-picture: report-sample
+	$(BIN)/python .ci/report_picture.py
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -m 'not slow' --numprocesses auto --dist worksteal --ignore tests/benchmarks
