@@ -66,8 +66,8 @@ def command(ctx: click.Context, /, *, base: str, new: str, recipe: str, **params
     """Measure RECIPE at the git revisions BASE and NEW in turns, and compare them.
 
     RECIPE is file.py:function or a recipe TOML of a git repository; `.` in place of a revision is the files as they
-    are. Both revisions are checked out into temporary folders, and their steps run by turns in one session, so that
-    what else the machine does meets both alike.
+    are. Both revisions are checked out into temporary folders, and their steps run by turns, so that what else the
+    machine does meets both alike; several times in fresh processes, since each has a speed of its own.
 
     Exit code: 0 no regression, 1 a regression, 2 it could not be compared, 3 noise hides the answer.
     """
