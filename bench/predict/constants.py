@@ -22,6 +22,7 @@ from sslbench.bench.predict import (
     gemm,
     gpu,
     gpu_kernels,
+    interval,
     memory,
     power,
     time,
@@ -45,6 +46,7 @@ MODULES: tuple[ModuleType, ...] = (
     convolution,
     cpu,
     power,
+    interval,
 )
 _UNITS = {
     "JOULES_PER_BYTE": "J/B",
@@ -129,7 +131,7 @@ _COUNTS: dict[str, _Applies] = {
     "HALF_ON_WIDE_MEMORY": lambda trace, machine: _on_wide_memory(machine),
     **dict.fromkeys(("FEW_CHANNELS", "DEPTHWISE_", "FULL_PRECISION_"), _convolves),
     **dict.fromkeys(("CUDA_", "CUBLAS_", "FRAGMENTATION_"), _on_gpu),
-    **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_"), _on_gpu),
+    **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_", "VIEW_"), _on_gpu),
     **dict.fromkeys(("LAYER_NORM_", "ATTENTION_", "PLANE_"), _on_gpu),
     **dict.fromkeys(("TILE_", "FILLED_TILE", "K_STEP", "LEAST_SPLIT_"), _on_gpu),
     "CPU_PROBED_": lambda trace, machine: _on_cpu(trace, machine) and cpu.is_probed(machine.device),

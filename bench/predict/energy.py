@@ -7,7 +7,7 @@ draws little more than an idle device.
 
 from math import exp, hypot, log
 
-from sslbench.bench.predict.time import Z_90
+from sslbench.bench.predict.interval import Z_90
 from sslbench.bench.quantities import Interval
 from sslbench.hardware_profiles.schema import Device
 

@@ -10,6 +10,7 @@ from math import erf, hypot, sqrt
 from sslbench.bench.accuracy import FITS_PROBABILITY
 from sslbench.bench.predict.capacity import MIB, capacity_bytes, overhead_bytes
 from sslbench.bench.predict.identity import kept_for_itself
+from sslbench.bench.predict.interval import beside
 from sslbench.bench.predict.replay import Replay, replay_of, trains
 from sslbench.bench.quantities import Memory, Verdict
 from sslbench.bench.trace.events import Trace
@@ -41,8 +42,6 @@ within 0.5 % (tests/bench/trace/test_cpu_allocator.py)."""
 FRAGMENTATION_SIGMA = 0.25
 """Spread of reserved less allocated, as a share of it. An estimate: the real order of allocations may fragment more or
 less than the replayed one."""
-Z_90 = 1.645
-"""Standard deviations on each side of a 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +62,20 @@ def predict_memory(trace: Trace, machine: Machine, *, expandable: bool = False) 
     sigmas = _sigmas(trace, machine, allocated, reserved)
     probability = _probability(step, sigmas.least)
     verdict = _verdict(probability, required, machine)
-    upper = required + Z_90 * sigmas.required
+    lower, upper = beside(required, sigmas.required)
     memory = Memory(
         peak_allocated_bytes=allocated,
         peak_reserved_bytes=reserved,
         fixed_overhead_bytes=overhead,
         required_bytes=required,
         # A step that fits never holds more than there is: the allocator gives cached memory back first.
-        interval_bytes=(required - Z_90 * sigmas.required, min(upper, capacity) if verdict == "fits" else upper),
-        allocated_interval_bytes=_interval(allocated, sigmas.allocated),
-        reserved_interval_bytes=None if reserved is None else _interval(reserved, sigmas.reserved),
+        interval_bytes=(lower, min(upper, capacity) if verdict == "fits" else upper),
+        allocated_interval_bytes=beside(allocated, sigmas.allocated),
+        reserved_interval_bytes=None if reserved is None else beside(reserved, sigmas.reserved),
         capacity_bytes=capacity,
         breakdown=_with_workspace(breakdown(trace), step.workspace),
     )
     return MemoryPrediction(memory, verdict, round(probability, 4))
-
-
-def _interval(value: int, sigma: float) -> tuple[float, float]:
-    return value - Z_90 * sigma, value + Z_90 * sigma
 
 
 def _with_workspace(parts: dict[str, int], workspace: int) -> dict[str, int]:

@@ -12,10 +12,10 @@ from math import erf, hypot, sqrt
 from sslbench.bench.accuracy import FITS_PROBABILITY
 from sslbench.bench.predict.capacity import capacity_bytes
 from sslbench.bench.predict.cpu import CPU, cpu_sigma
+from sslbench.bench.predict.interval import around, beside
 from sslbench.bench.predict.memory import breakdown
 from sslbench.bench.predict.onnx_arena import Arena, run_two_steps
 from sslbench.bench.predict.peak import peak_dtype
-from sslbench.bench.predict.time import around
 from sslbench.bench.quantities import Memory, Time, Verdict
 from sslbench.bench.trace.events import Trace
 from sslbench.bench.trace.lifetimes import find_peak
@@ -45,7 +45,6 @@ ONNX_SIGMA = 0.04
 """Spread of the arena and the weights, as a share of them."""
 ONNX_KERNELS_SIGMA = 0.25
 """Spread of the logarithm of the runtime's kernels over torch's. Two undisturbed steps were 14 and 23 % faster."""
-Z_90 = 1.645
 _BLOCKED_CONVOLUTION = "com.microsoft.nchwc.Conv"
 
 
@@ -80,7 +79,7 @@ def predict_onnx_memory(graph: OnnxGraph, buffers: list[Buffer], trace: Trace, m
         peak_allocated_bytes=find_peak(trace).bytes,
         fixed_overhead_bytes=ONNX_PROCESS_BYTES,
         required_bytes=required,
-        interval_bytes=(required - Z_90 * sigma, required + Z_90 * sigma),
+        interval_bytes=beside(required, sigma),
         capacity_bytes=capacity,
         breakdown=breakdown(trace),
     )

@@ -7,12 +7,13 @@ operator is like one of the probe's kernels (bench/predict/cpu.py).
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import accumulate, count, pairwise
-from math import exp, hypot
+from itertools import accumulate, pairwise
+from math import hypot
 
 from sslbench.bench.predict.cpu import CPU, cpu_sigma
 from sslbench.bench.predict.gpu import GPU, ROUNDING, larger
 from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
+from sslbench.bench.predict.interval import around
 from sslbench.bench.predict.operators import classify
 from sslbench.bench.predict.peak import peak_dtype, peak_flops
 from sslbench.bench.predict.power import sustained
@@ -37,9 +38,13 @@ _FAMILY_SIGMA = {
     "fused reduction": 0.3,
 }
 """The same for the time of families of GPU kernels that are known worse than others, all of one family off together."""
-_LAUNCH_SIGMA = 0.25
-"""The same for the time to launch operators, which the host sets and no profile of a GPU knows."""
-Z_90 = 1.645
+_LAUNCH_SIGMA = 0.3
+"""The same for the time to launch operators, which the host sets and no profile of a GPU knows. Spread of seven hosts,
+15 to 37 us a kernel (docs/accuracy.md)."""
+VIEW_LAUNCH = 0.16
+"""Time that the host needs for a view, which launches no kernel, over that for an operator that does. From convolutional
+nets without views and BERT with two a kernel on one host (NVIDIA's EfficientNet and BERT inference on a DGX A100); it
+also gives the ratio of eager to fused attention in BERT's and ELECTRA's host-bound training, 1.35 and 1.28."""
 _WAITS = ("aten._local_scalar_dense.default", "aten.nonzero.default")
 """Operators whose result the host waits for: `.item()`, `if tensor:`, `x[mask]`."""
 FRESH_MEMORY = "fresh memory"
@@ -91,12 +96,12 @@ def predict_time(trace: Trace, machine: Machine) -> TimePrediction:
         for name, seconds in parts:
             by_class[name] += calls * seconds
     device_seconds = sum(by_class.values())
-    dispatch_seconds = len(trace.calls) * device.launch_seconds.value  # views too cost the host time
-    total = _overlapped(trace, each, device.launch_seconds.value)
+    launches = _launches(trace, device.launch_seconds.value)
+    total = _overlapped(trace, each, launches)
     launching = 1 - (device_seconds / total) ** ROUNDING if total else 0.0
     sigmas = _sigmas(device, by_class, launching)
     interval = around(total, sigmas.total)
-    return TimePrediction(total, interval, device_seconds, dispatch_seconds, dict(by_class), sigmas)
+    return TimePrediction(total, interval, device_seconds, sum(launches), dict(by_class), sigmas)
 
 
 def _on_processor(trace: Trace, device: Device) -> TimePrediction:
@@ -123,29 +128,29 @@ def at_work(trace: Trace, device: Device) -> Device:
     return with_probe(at_clock(trace), at_clock, operator_seconds)
 
 
-def _overlapped(trace: Trace, seconds: dict[int, float], launch_seconds: float) -> float:
+def _launches(trace: Trace, launch_seconds: float) -> list[float]:
+    """Time that the host needs for each call, in order."""
+    by_kind = [launch_seconds * (VIEW_LAUNCH if kind.is_view else 1.0) for kind in trace.kinds]
+    return [by_kind[call.kind] for call in trace.calls]
+
+
+def _overlapped(trace: Trace, each: dict[int, float], launches: list[float]) -> float:
     """Time of a step on a GPU, which computes while the host runs ahead, until the host waits for a number."""
-    kinds = [call.kind for call in trace.calls]
-    waits = [place for place, kind in enumerate(kinds) if trace.kinds[kind].name in _WAITS]
+    seconds = [each[call.kind] for call in trace.calls]
+    waits = [place for place, call in enumerate(trace.calls) if trace.kinds[call.kind].name in _WAITS]
     if not waits:
-        return larger(sum(seconds[kind] for kind in kinds), len(kinds) * launch_seconds)
-    ends = [*(place + 1 for place in waits), waits[0] + 1 + len(kinds)]  # a step's end runs on into the next one
-    times = [seconds[kind] for kind in (*kinds, *kinds)]
-    return sum(_until_idle(times[start:end], launch_seconds) for start, end in pairwise(ends))
+        return larger(sum(seconds), sum(launches))
+    ends = [*(place + 1 for place in waits), waits[0] + 1 + len(seconds)]  # a step's end runs on into the next one
+    seconds, launches = seconds * 2, launches * 2
+    return sum(_until_idle(seconds[start:end], launches[start:end]) for start, end in pairwise(ends))
 
 
-def _until_idle(seconds: list[float], launch_seconds: float) -> float:
+def _until_idle(seconds: list[float], launches: list[float]) -> float:
     """When kernels launched one after the other from now on are done: none begins before its launch or its turn."""
     needed = sum(seconds)
     before = accumulate(seconds[:-1], initial=0.0)
-    late = (launched - done for launched, done in zip(count(launch_seconds, launch_seconds), before, strict=False))
-    return max(needed + max(late), larger(needed, len(seconds) * launch_seconds))
-
-
-def around(seconds: float, log_sigma: float) -> tuple[float, float]:
-    """The 90 % interval of a time whose logarithm has this standard deviation."""
-    spread = exp(Z_90 * log_sigma)
-    return seconds / spread, seconds * spread
+    late = (launched - done for launched, done in zip(accumulate(launches), before, strict=True))
+    return max(needed + max(late), larger(needed, sum(launches)))
 
 
 def _parts(kind: OperatorKind, gpu: GPU, trace: Trace) -> list[tuple[str, float]]:

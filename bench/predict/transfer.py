@@ -17,7 +17,8 @@ from math import exp, hypot, log, sqrt
 import numpy as np
 
 from sslbench.bench.predict.gpu import ROUNDING
-from sslbench.bench.predict.time import Sigmas, around, at_work, kernel_bounds, operator_seconds, predict_time
+from sslbench.bench.predict.interval import around
+from sslbench.bench.predict.time import Sigmas, at_work, kernel_bounds, operator_seconds, predict_time
 from sslbench.bench.trace.events import Call, Trace
 from sslbench.hardware_profiles.schema import Machine
 
