@@ -1,6 +1,5 @@
 """A whole report: its groups, predictions beside measurements of the same step, and the evidence."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,20 +7,26 @@ from itertools import chain
 from typing import TypeVar
 
 from sslbench.bench import comparison as gate
+from sslbench.bench.history import History
 from sslbench.bench.record import Record
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
+from sslbench.reports.first_screen import Fact, Matrix, advice, facts, matrix
 from sslbench.reports.front import Front, fronts
 from sslbench.reports.gate_view import GateView, gate_view
+from sslbench.reports.history_view import HistoryView, history_view
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
+from sslbench.reports.ranking import best_marks
 from sslbench.reports.ratios import Panel, ratio_panels
 from sslbench.reports.roofline import Roofline, rooflines
+from sslbench.reports.scaling import ScalingPicture, scaling_pictures
 from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
 from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
-from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_label
+from sslbench.reports.what_if import WhatIfView, what_ifs
+from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_key, recipe_label
 
 _T = TypeVar("_T")
 _VERBS = {
@@ -32,6 +37,8 @@ _VERBS = {
     "none": ("has no verdict", "have no verdict"),
 }
 """What one and what several predictions of a verdict do."""
+MANY = 24
+"""Predictions up to which each is shown in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,19 @@ class PredictionGroup:
 
     recipe: RecipeLabel
     predictions: tuple[PredictionView, ...]
+    marks: tuple[tuple[str, ...], ...]
+    """What each is best at."""
+    verdicts: str
+    """How many fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hero:
+    """The one prediction of a report."""
+
+    view: PredictionView
+    facts: tuple[Fact, ...]
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +69,10 @@ class Report:
     title: str
     contents: str
     verdicts: str
+    hero: Hero | None
+    """Where there is one prediction."""
+    matrix: Matrix | None
+    """Where there are several recipes and several machines."""
     groups: tuple[PredictionGroup, ...]
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
@@ -57,7 +81,11 @@ class Report:
     """Of the same and of measurements that carry their prediction."""
     gates: tuple[GateView, ...]
     """Comparisons of the regression gate."""
+    histories: tuple[HistoryView, ...]
+    what_ifs: tuple[WhatIfView, ...]
+    """Of the predictions that have a grid of other settings."""
     fronts: tuple[Front, ...]
+    scaling: tuple[ScalingPicture, ...]
     timelines: tuple[MemoryTimeline, ...]
     """Of the predictions that are explained."""
     rooflines: tuple[Roofline, ...]
@@ -77,6 +105,11 @@ class Report:
         return tuple(view for group in self.groups for view in group.predictions)
 
     @property
+    def many(self) -> bool:
+        """Whether the predictions are too many to draw and list each in full."""
+        return len(self.predictions) > MANY
+
+    @property
     def sharpened_by(self) -> list[str]:
         """What was measured elsewhere and entered predictions."""
         return once(view.sharpened_by for view in self.predictions)
@@ -88,29 +121,44 @@ class Report:
 
 
 def build_report(
-    records: Sequence[Record], *, comparisons: Sequence[gate.Comparison] = (), title: str | None = None
+    records: Sequence[Record],
+    *,
+    comparisons: Sequence[gate.Comparison] = (),
+    histories: Sequence[History] = (),
+    title: str | None = None,
 ) -> Report:
-    """The report of some records and comparisons; without a title it is named after its recipes or sides."""
-    gates = tuple(map(gate_view, comparisons))
+    """All that a report shows; without a title it is named after its recipes, or else what it compares or follows."""
+    gates, trends = tuple(map(gate_view, comparisons)), tuple(map(history_view, histories))
+    others = [*(each.sides for each in gates), *(f"History of {each.source}" for each in trends)]
     predicted = [record for record in records if record.kind == "prediction"]
     measured = [record for record in records if record.kind == "measurement"]
-    groups = tuple(
-        PredictionGroup(recipe_label(group[0].recipe), tuple(prediction_view(record) for record in best_first(group)))
-        for group in by_recipe(predicted)
-    )
+    groups = tuple(_group(best_first(group)) for group in by_recipe(predicted))
     measurements = sweeps(measured)
     compared = tuple(_comparisons(predicted, measured))
     labels = record_labels(records, measurements)
     return Report(
-        title=plain(title, LABEL_LENGTH) if title else _title(records, gates),
-        contents=_contents(records, len(predicted), len(measured), len(gates)),
-        verdicts=_verdicts(groups),
+        title=plain(title, LABEL_LENGTH) if title else _title(records, others),
+        contents=_contents(
+            records,
+            (
+                (len(predicted), "prediction", "predictions"),
+                (len(measured), "measurement", "measurements"),
+                (len(gates), "comparison", "comparisons"),
+                (len(trends), "history", "histories"),
+            ),
+        ),
+        verdicts=_verdicts([view for group in groups for view in group.predictions]),
+        hero=_hero(predicted[0], groups[0].predictions[0]) if len(predicted) == 1 else None,
+        matrix=matrix([group.predictions for group in groups]),
         groups=groups,
         sweeps=measurements,
         comparisons=compared,
         ratios=ratio_panels(measurements, compared),
         gates=gates,
+        histories=trends,
+        what_ifs=tuple(what_ifs(predicted)),
         fronts=tuple(fronts(predicted)),
+        scaling=tuple(scaling_pictures(records)),
         timelines=tuple(memory_timelines(predicted)),
         rooflines=tuple(rooflines(predicted)),
         warnings=warning_notes(records, labels),
@@ -121,24 +169,31 @@ def build_report(
     )
 
 
-def _title(records: Sequence[Record], gates: Sequence[GateView]) -> str:
-    titles = [recipe_label(record.recipe).title for record in records] or [each.sides for each in gates]
+def _title(records: Sequence[Record], others: Sequence[str]) -> str:
+    titles = [recipe_label(record.recipe).title for record in records] or [plain(each, LABEL_LENGTH) for each in others]
     titles = list(dict.fromkeys(titles))
     if not titles:
         return "No records"
     return titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
 
 
-def _contents(records: Sequence[Record], predictions: int, measurements: int, gates: int) -> str:
-    counts = ((predictions, "prediction"), (measurements, "measurement"), (gates, "comparison"))
-    parts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+def _contents(records: Sequence[Record], counts: Sequence[tuple[int, str, str]]) -> str:
+    parts = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
     days = sorted({record.created.date().isoformat() for record in records})
     return ", ".join(parts) + (f"; {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else "")
 
 
-def _verdicts(groups: Sequence[PredictionGroup]) -> str:
-    verdicts = sorted((view.verdict for group in groups for view in group.predictions), key=lambda words: words.rank)
-    counts = Counter(words.key for words in verdicts)
+def _group(records: Sequence[Record]) -> PredictionGroup:
+    views = tuple(map(prediction_view, records))
+    return PredictionGroup(views[0].recipe, views, tuple(best_marks(records)), _verdicts(views))
+
+
+def _hero(record: Record, view: PredictionView) -> Hero:
+    return Hero(view, facts(view, record), advice(record))
+
+
+def _verdicts(views: Sequence[PredictionView]) -> str:
+    counts = Counter(words.key for words in sorted((view.verdict for view in views), key=lambda words: words.rank))
     return ", ".join(f"{count} {_VERBS[key][count > 1]}" for key, count in counts.items())
 
 
@@ -152,8 +207,7 @@ def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Ite
 
 def step_key(record: Record) -> tuple[object, ...]:
     """What a prediction and a measurement share if they are of one step on one machine and backend."""
-    recipe = json.dumps(record.recipe.model_dump(exclude={"title", "paper", "budget"}), sort_keys=True)
-    return recipe, record.machine.name, record.machine.device_count, record.backend
+    return recipe_key(record.recipe), record.machine.name, record.machine.device_count, record.backend
 
 
 def _unique(values: list[_T]) -> list[_T]:

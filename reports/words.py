@@ -4,6 +4,7 @@ Names come from files that anybody may have written. `plain` makes them harmless
 own markup.
 """
 
+import json
 import unicodedata
 from dataclasses import dataclass
 
@@ -139,6 +140,11 @@ def machine_title(machine: Machine) -> str:
     """The machine's title, with the number of devices where there are several."""
     title = plain(machine.title, LABEL_LENGTH)
     return f"{machine.device_count}x {title}" if machine.device_count > 1 else title
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """What two records share whose recipes are the same step, whatever they are called and however long it is run."""
+    return json.dumps(recipe.model_dump(exclude={"title", "paper", "budget"}), sort_keys=True)
 
 
 def device_count(record: Record) -> int:
