@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sslbench.bench.accuracy import Accuracy, Comparison, Verdicts
-from sslbench.reports.markdown import table
+from sslbench.reports.gfm import table
 from sslbench.reports.units import format_bytes, format_seconds
 
 _METRICS = {

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from sslbench.bench.record import Record
 from sslbench.reports.bill import run_view
-from sslbench.reports.markdown import escape
-from sslbench.reports.markdown import table as markdown_table
+from sslbench.reports.gfm import escape
+from sslbench.reports.gfm import table as markdown_table
 from sslbench.reports.terminal import VERDICT_STYLES, heading, show
 from sslbench.reports.view import PredictionView, prediction_view, warnings_of
 from sslbench.reports.words import sample_unit, short_machine

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from sslbench.bench.comparison import SCHEMA as COMPARISON_SCHEMA
 from sslbench.bench.comparison import Comparison
 from sslbench.bench.errors import RecordError
+from sslbench.bench.history import SCHEMA as HISTORY_SCHEMA
+from sslbench.bench.history import History
+from sslbench.bench.quantities import Part
 from sslbench.bench.recipe import first_problem
 from sslbench.bench.record import Record, load_records
 from sslbench.reports.embedded import extract
@@ -20,7 +23,8 @@ from sslbench.reports.html import render_html
 
 _TITLE = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
-_COMPARISONS = re.compile(r'<script type="application/json" id="comparisons">(.*?)</script>', re.DOTALL)
+_EMBEDDED = '<script type="application/json" id="{}">(.*?)</script>'
+_Kind = TypeVar("_Kind", bound=Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,13 @@ class Contents:
 
     records: tuple[Record, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    histories: tuple[History, ...] = ()
     title: str | None = None
     """Of a page: its author's own words, or what was made of the records."""
 
 
 def load_contents(path: Path) -> Contents:
-    """What a file holds: records, one or more comparisons, or a report with any of them.
+    """What a file holds: records, comparisons, histories, or a report with any of them.
 
     Raises:
         RecordError: it cannot be read, or holds none of these; names file and place.
@@ -42,9 +47,16 @@ def load_contents(path: Path) -> Contents:
     text = read_text(path)
     if is_page(text):
         return read_page(text, where=str(path))
-    if f'"{COMPARISON_SCHEMA.partition("/")[0]}/' in text[:200]:
-        return Contents(comparisons=_comparisons(text, where=str(path)))
+    if _begins_with(text, COMPARISON_SCHEMA):
+        return Contents(comparisons=_parsed(Comparison, "comparison", text, where=str(path)))
+    if _begins_with(text, HISTORY_SCHEMA):
+        return Contents(histories=_parsed(History, "history", text, where=str(path)))
     return Contents(records=tuple(load_records(path)))
+
+
+def _begins_with(text: str, schema: str) -> bool:
+    """Whether a file is of that schema, of any version."""
+    return f'"{schema.partition("/")[0]}/' in text[:200]
 
 
 def together(parts: Iterable[Contents]) -> Contents:
@@ -53,6 +65,7 @@ def together(parts: Iterable[Contents]) -> Contents:
     return Contents(
         records=tuple(record for part in every for record in part.records),
         comparisons=tuple(comparison for part in every for comparison in part.comparisons),
+        histories=tuple(history for part in every for history in part.histories),
     )
 
 
@@ -83,24 +96,32 @@ def read_page(page: str, *, where: str) -> Contents:
     """
     records = tuple(extract(page, where=where))
     title = _TITLE.search(page)
-    compared = _COMPARISONS.search(page)
     return Contents(
         records=records,
-        comparisons=_comparisons(compared[1], where=where) if compared else (),
+        comparisons=_embedded(Comparison, "comparison", page, where=where),
+        histories=_embedded(History, "history", page, where=where),
         title=html.unescape(_TAG.sub("", title[1])).strip() or None if title else None,
     )
 
 
-def _comparisons(text: str, *, where: str) -> tuple[Comparison, ...]:
+def _embedded(kind: type[_Kind], noun: str, page: str, *, where: str) -> tuple[_Kind, ...]:
+    plural = f"{noun}s".replace("ys", "ies")
+    found = re.search(_EMBEDDED.format(plural), page, re.DOTALL)
+    return _parsed(kind, noun, found[1], where=where) if found else ()
+
+
+def _parsed(kind: type[_Kind], noun: str, text: str, *, where: str) -> tuple[_Kind, ...]:
     try:
         table: Any = json.loads(text)
-        return tuple(Comparison.model_validate(each) for each in (table if isinstance(table, list) else [table]))
+        return tuple(kind.model_validate(each) for each in (table if isinstance(table, list) else [table]))
     except ValidationError as error:
-        raise RecordError(f"{where}: a comparison in it: {first_problem(error)}") from error
+        raise RecordError(f"{where}: a {noun} in it: {first_problem(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{where}: the comparison in it is not JSON: {error}") from error
+        raise RecordError(f"{where}: the {noun} in it is not JSON: {error}") from error
 
 
 def render_page(contents: Contents) -> str:
     """The report of these contents as HTML."""
-    return render_html(contents.records, comparisons=contents.comparisons, title=contents.title)
+    return render_html(
+        contents.records, comparisons=contents.comparisons, histories=contents.histories, title=contents.title
+    )

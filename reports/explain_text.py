@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sslbench.bench.record import Record
 from sslbench.reports.explain import ExplainView, explain_views
-from sslbench.reports.markdown import escape, table
+from sslbench.reports.gfm import escape, table
 from sslbench.reports.timeline import CAPACITY, LAYERS, Chart, Layer, chart
 
 _AXIS = 10

@@ -14,7 +14,7 @@ from sslbench.reports.gate_words import (
     step_title,
     summary,
 )
-from sslbench.reports.markdown import escape, table
+from sslbench.reports.gfm import escape, table
 from sslbench.reports.words import plain
 
 _HEADER = ("", "metric", "base", "new", "change", "evidence")

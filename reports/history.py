@@ -1,12 +1,11 @@
-"""Series of measured records over time, as text and Markdown."""
+"""The history of measured records as text and Markdown."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+import json
+from collections.abc import Iterator
 
-from sslbench.bench.history import Series
+from sslbench.bench.history import History, StepHistory, Trend
 from sslbench.reports.gate_words import amount, metric_title, share_words
-from sslbench.reports.markdown import escape, table
+from sslbench.reports.gfm import escape, table
 from sslbench.reports.words import plain
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -14,51 +13,61 @@ _WIDEST = 48
 _HEADER = ("metric", "first", "last", "records", "changes")
 
 
-def history_text(series: Sequence[Series]) -> str:
+def history_text(history: History) -> str:
     """For a terminal: each step, its metrics with a small chart, and where they changed."""
     lines: list[str] = []
-    for title, group in _by_step(series):
-        lines += [title, *(line for one in group for line in _metric(one)), ""]
-    return "\n".join([*lines, _summary(series)]) + "\n"
+    for step in history.steps:
+        lines += [step_title(step), *(line for trend in step.trends for line in _metric(step, trend)), ""]
+    return "\n".join([*lines, history_summary(history)]) + "\n"
 
 
-def history_markdown(series: Sequence[Series]) -> str:
+def history_markdown(history: History) -> str:
     """A table for each step."""
     parts = []
-    for title, group in _by_step(series):
-        rows = [(*map(escape, _cells(one)), "<br>".join(escape(line) for line in _changes(one))) for one in group]
-        parts.append(f"### {escape(title)}\n\n{table(_HEADER, rows)}")
-    return "\n\n".join([*parts, escape(_summary(series))]) + "\n"
+    for step in history.steps:
+        rows = [
+            (*map(escape, _cells(step, trend)), "<br>".join(map(escape, _change_lines(step, trend))))
+            for trend in step.trends
+        ]
+        parts.append(f"### {escape(step_title(step))}\n\n{table(_HEADER, rows)}")
+    return "\n\n".join([*parts, escape(history_summary(history))]) + "\n"
 
 
-def history_table(series: Sequence[Series]) -> list[dict[str, Any]]:
-    """JSON-ready: all points and changes."""
-    return [asdict(one) for one in series]
+def history_json(history: History) -> str:
+    """All records and changes."""
+    return json.dumps(history.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
-def _by_step(series: Sequence[Series]) -> Iterator[tuple[str, list[Series]]]:
-    groups: dict[str, list[Series]] = {}
-    for one in series:
-        groups.setdefault(f"{plain(one.name)} on {plain(one.where)}", []).append(one)
-    yield from groups.items()
+def step_title(step: StepHistory) -> str:
+    """The step, and where it ran."""
+    return f"{plain(step.name)} on {plain(step.where)}"
 
 
-def _metric(one: Series) -> Iterator[str]:
-    name, first, last, count = _cells(one)
-    yield f"  {name:<15} {first:>9} -> {last:>9}  {count:>5} records  {_chart(one)}"
-    yield from (f"      {line}" for line in _changes(one))
+def _metric(step: StepHistory, trend: Trend) -> Iterator[str]:
+    name, first, last, count = _cells(step, trend)
+    yield f"  {name:<15} {first:>9} -> {last:>9}  {count:>5} records  {_chart(trend)}"
+    yield from (f"      {line}" for line in _change_lines(step, trend))
 
 
-def _cells(one: Series) -> tuple[str, str, str, str]:
-    first, last = (amount(point.value, one.unit) for point in (one.points[0], one.points[-1]))
-    return metric_title(one.metric), first, last, f"{len(one.points):,}"
+def _cells(step: StepHistory, trend: Trend) -> tuple[str, str, str, str]:
+    known = trend.known()
+    first, last = (amount(known[at][1], trend.unit) for at in (0, -1))
+    missing = sum(value is None for value in trend.values)
+    return metric_title(trend.metric), first, last, f"{step.records - missing:,}"
 
 
-def _changes(one: Series) -> Iterator[str]:
-    for change in one.changes:
-        before, after = one.points[change.at - 1], one.points[change.at]
-        levels = f"{amount(change.before, one.unit)} -> {amount(change.after, one.unit)}"
-        yield f"{share_words(change.share)} ({levels}) {_place(before.commit, after.commit)}, {after.created[:16]}"
+def changes_in_words(step: StepHistory, trend: Trend) -> Iterator[tuple[str, str]]:
+    """Each change of a trend: by how much, `+6.1 % (30.1 ms -> 31.9 ms)`, and at which commit and when."""
+    for change in trend.changes:
+        at = step.numbers.index(change.at)
+        before = max((place for place, _ in trend.known() if place < at), default=at)
+        place = _place(plain(step.commits[before]), plain(step.commits[at]))
+        levels = f"{amount(change.before, trend.unit)} -> {amount(change.after, trend.unit)}"
+        yield f"{share_words(change.share)} ({levels})", f"{place}, {plain(step.created[at][:16])}"
+
+
+def _change_lines(step: StepHistory, trend: Trend) -> Iterator[str]:
+    return map(" ".join, changes_in_words(step, trend))
 
 
 def _place(before: str, after: str) -> str:
@@ -69,9 +78,9 @@ def _place(before: str, after: str) -> str:
     return f"at commit {after}" + (f" (before: {before})" if before else "")
 
 
-def _chart(one: Series) -> str:
+def _chart(trend: Trend) -> str:
     """Medians of as many stretches as there is room for."""
-    values = [point.value for point in one.points]
+    values = [value for _, value in trend.known()]
     size = -(-len(values) // _WIDEST)
     parts = [sorted(values[at : at + size])[len(values[at : at + size]) // 2] for at in range(0, len(values), size)]
     low, high = min(parts), max(parts)
@@ -80,7 +89,9 @@ def _chart(one: Series) -> str:
     return "".join(_BARS[round((part - low) / (high - low) * (len(_BARS) - 1))] for part in parts)
 
 
-def _summary(series: Sequence[Series]) -> str:
-    changes = sum(len(one.changes) for one in series)
+def history_summary(history: History) -> str:
+    """All in one line."""
+    trends = [trend for step in history.steps for trend in step.trends]
+    changes = sum(len(trend.changes) for trend in trends)
     words = f"{changes} change{'' if changes == 1 else 's'}" if changes else "no change"
-    return f"{words} in {len(series)} series"
+    return f"{words} in {len(trends)} series"

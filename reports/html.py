@@ -8,6 +8,7 @@ import jinja2
 
 from sslbench.bench.comparison import Comparison
 from sslbench.bench.environment import package_version
+from sslbench.bench.history import History
 from sslbench.bench.record import Record
 from sslbench.hardware_profiles.schema import Machine
 from sslbench.reports.assets import script, script_source, style
@@ -35,22 +36,31 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render_html(records: Sequence[Record], *, comparisons: Sequence[Comparison] = (), title: str | None = None) -> str:
-    """The report of some records, comparisons, or both as HTML5.
+def render_html(
+    records: Sequence[Record],
+    *,
+    comparisons: Sequence[Comparison] = (),
+    histories: Sequence[History] = (),
+    title: str | None = None,
+) -> str:
+    """The report of some records, comparisons and histories as HTML5.
 
-    The element `#records` holds the records themselves as a JSON array, so that every number can be checked, and
-    `#comparisons` the comparisons.
+    The elements `#records`, `#comparisons` and `#histories` hold these themselves as JSON, so that every number can be
+    checked; of a long history what is drawn.
 
     Args:
         records: predictions and measurements, in any order.
         comparisons: of the regression gate.
+        histories: of measured records over time.
         title: heading of the report; by default the titles of its recipes.
     """
+    drawn = [history.thinned() for history in histories]
     return render_template(
         "report.html.j2",
-        report=build_report(records, comparisons=comparisons, title=title),
+        report=build_report(records, comparisons=comparisons, histories=drawn, title=title),
         records=embed(records),
         comparisons=[comparison.model_dump(mode="json") for comparison in comparisons],
+        histories=[history.model_dump(mode="json") for history in drawn],
     )
 
 

@@ -1,37 +1,36 @@
 """Records as tables of GitHub Flavored Markdown (https://github.github.com/gfm/), for a pull request or an issue."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from sslbench.bench.comparison import Comparison
+from sslbench.bench.history import History
 from sslbench.bench.record import Record
+from sslbench.reports.gate_text import gate_markdown
+from sslbench.reports.gfm import escape, table
+from sslbench.reports.history import history_markdown
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.phases import PhaseSegment
 from sslbench.reports.report_view import Report, build_report
 from sslbench.reports.view import PredictionView
+from sslbench.reports.what_if_markdown import what_if_markdown
 from sslbench.reports.words import RecipeLabel
-
-_MARKUP = re.compile(r"([\\`*_\[\]<>#|~!$@&])")
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it stands: no emphasis, link, HTML, mention, formula or end of a cell.
-
-    A backslash before ASCII punctuation makes it literal (CommonMark 2.4). `://` and `www.` are broken up so that a
-    name links nowhere.
-    """
-    escaped = _MARKUP.sub(r"\\\1", text)
-    return re.sub(r"www\.", r"www\\.", escaped.replace("://", r"\:\/\/"), flags=re.IGNORECASE)
 
 
 def render_markdown(
-    records: Sequence[Record], *, comparisons: Sequence[Comparison] = (), title: str | None = None
+    records: Sequence[Record],
+    *,
+    comparisons: Sequence[Comparison] = (),
+    histories: Sequence[History] = (),
+    title: str | None = None,
 ) -> str:
-    """The report of some records, comparisons, or both as Markdown."""
-    report = build_report(records, comparisons=comparisons, title=title)
-    parts = [f"## {escape(report.title)}", escape(report.contents), *_predictions(report), *_comparisons(report)]
-    parts += [*_measurements(report), *_warnings(report), *_commands(report)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    """The report of some records, comparisons and histories as Markdown."""
+    report = build_report(records, comparisons=comparisons, histories=histories, title=title)
+    parts = [f"## {escape(report.title)}", escape(report.contents), *_predictions(report)]
+    parts += [*map(what_if_markdown, report.what_ifs), *_comparisons(report)]
+    parts += [*_measurements(report), *map(gate_markdown, comparisons), *map(history_markdown, histories)]
+    parts += [*_warnings(report), *_commands(report)]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def _predictions(report: Report) -> Iterator[str]:
@@ -184,9 +183,3 @@ def _commands(report: Report) -> Iterator[str]:
 
 def _recipe(label: RecipeLabel) -> str:
     return f"{escape(label.title)}<br>{escape(label.settings)}"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
-    lines = (header, ["---"] * len(header), *rows)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

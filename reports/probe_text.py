@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sslbench.hardware_profiles.schema import Machine
-from sslbench.reports.markdown import escape, table
+from sslbench.reports.gfm import escape, table
 from sslbench.reports.probe import ProbeView, probe_view
 
 if TYPE_CHECKING:

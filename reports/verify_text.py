@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sslbench.bench.verification import EXIT_AS_FAR_AS_CHECKED, EXIT_HOLDS, Check, Difference, Verification
-from sslbench.reports.markdown import escape, table
+from sslbench.reports.gfm import escape, table
 from sslbench.reports.words import plain
 
 _SYMBOLS = {"holds": "✓", "moved": "≈", "not checked": "?", "differs": "✕"}

@@ -211,7 +211,7 @@ def output_options(function: Command) -> Command:
         "--output",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Write the record there: a report where the name ends in .html or .md, else JSON.",
+        help="Write it there: a report where the name ends in .html or .md, else JSON.",
     )
     return _all((answer_format, output, open_option), function)
 

@@ -12,6 +12,7 @@ import click
 from sslbench.bench.comparison import Comparison
 from sslbench.bench.errors import OutputError
 from sslbench.bench.files import write_atomically
+from sslbench.bench.history import History
 from sslbench.bench.record import Record, dump_records
 
 FileFormat = Literal["html", "markdown", "json"]
@@ -35,20 +36,22 @@ def render_records(
     format_: FileFormat,
     *,
     comparisons: Sequence[Comparison] = (),
+    histories: Sequence[History] = (),
     title: str | None = None,
 ) -> str:
-    """Records, and comparisons where there are some, as a whole file of that format; as JSON one or the other."""
+    """Records, comparisons and histories as a whole file of that format; as JSON only one kind of them."""
     if format_ == "json":
-        if comparisons and records:
+        if sum(map(bool, (records, comparisons, histories))) > 1:
             raise OutputError(
-                "records and comparisons are JSON files of two kinds: write them as a page or as Markdown"
+                "records, comparisons and histories are JSON files of their own: write them as a page or as Markdown"
             )
-        tables = [comparison.model_dump(mode="json") for comparison in comparisons]
+        tables = [each.model_dump(mode="json") for each in (*comparisons, *histories)]
         return json.dumps(tables, indent=2, ensure_ascii=False) + "\n" if tables else dump_records(records)
     from sslbench.reports.html import render_html  # noqa: PLC0415 - imports jinja2
     from sslbench.reports.markdown import render_markdown  # noqa: PLC0415 - imports jinja2
 
-    return (render_html if format_ == "html" else render_markdown)(records, comparisons=comparisons, title=title)
+    render = render_html if format_ == "html" else render_markdown
+    return render(records, comparisons=comparisons, histories=histories, title=title)
 
 
 def check_open(output: Path | None, *, open_: bool) -> None:
@@ -115,9 +118,11 @@ def emit(records: Sequence[Record], *, format_: str, output: Path | None, open_:
         from sslbench.reports.explain_text import print_explanations  # noqa: PLC0415 - imports rich
         from sslbench.reports.measured_text import print_measurements  # noqa: PLC0415 - imports rich
         from sslbench.reports.terminal import print_predictions  # noqa: PLC0415 - imports rich
+        from sslbench.reports.what_if_text import print_what_ifs  # noqa: PLC0415 - imports rich
 
         console = Console(file=sys.stdout)
         print_predictions(records, console)
+        print_what_ifs(records, console)
         print_explanations(records, console)
         print_measurements(records, console)
     announce(output, open_=open_)

@@ -69,7 +69,7 @@ def _report(files: tuple[Path, ...], wanted: FileFormat, title: str | None) -> s
     from sslbench.reports.contents import load_contents, together  # noqa: PLC0415 - imports jinja2
 
     found = together(map(load_contents, files))
-    return render_records(found.records, wanted, comparisons=found.comparisons, title=title)
+    return render_records(found.records, wanted, comparisons=found.comparisons, histories=found.histories, title=title)
 
 
 def _index(folder: Path, path: Path, wanted: FileFormat, title: str | None) -> str:

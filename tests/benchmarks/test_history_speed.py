@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.bench.gate.entries import load_entries
-from sslbench.bench.history import series_of
+from sslbench.bench.gate.trends import history_of
 from sslbench.bench.record import dump_records, load_records
 
 RECORDS = 1000
@@ -38,4 +38,4 @@ def test_whole_records(benchmark, folder):
 @pytest.mark.benchmark(group="a thousand records")
 def test_series_and_change_points(benchmark, folder):
     entries = load_entries(folder)
-    assert benchmark.pedantic(series_of, [entries], rounds=3)
+    assert benchmark.pedantic(history_of, [entries], rounds=3)

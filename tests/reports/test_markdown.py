@@ -1,6 +1,7 @@
 import re
 
-from sslbench.reports.markdown import escape, render_markdown
+from sslbench.reports.gfm import escape
+from sslbench.reports.markdown import render_markdown
 from sslbench.reports.words import plain
 
 

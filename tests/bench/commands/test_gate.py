@@ -96,6 +96,6 @@ def test_history_shows_every_metric_of_the_step(folder):
     done = run("history", folder)
     assert done.exit_code == 0
     assert "step time" in done.output
-    series = json.loads(run("history", folder, "--format", "json").output)
-    assert {one["metric"] for one in series} >= {"time.step_seconds", "memory.required_bytes"}
+    (step,) = json.loads(run("history", folder, "--format", "json").output)["steps"]
+    assert {trend["metric"] for trend in step["trends"]} >= {"time.step_seconds", "memory.required_bytes"}
     assert run("history", folder, "--format", "markdown").output.startswith("### ")

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from sslbench.bench.errors import RecordError
 from sslbench.bench.gate.entries import load_branch, load_entries
+from sslbench.bench.gate.trends import changes_of, history_of
 from sslbench.bench.git import git
-from sslbench.bench.history import changes_of, series_of
 from sslbench.bench.record import dump_records, load_records
 from sslbench.reports.history import history_markdown, history_text
 
-SAMPLE = load_records(Path(__file__).parents[1] / "data" / "records" / "profile-cpu.json")[0]
+SAMPLE = load_records(Path(__file__).parents[2] / "data" / "records" / "profile-cpu.json")[0]
 
 
 def records(levels, *, noise=0.01):
@@ -36,14 +36,15 @@ def folder(tmp_path):
 
 
 def test_a_change_is_found_where_it_is_and_names_its_commit(folder):
-    series = series_of(load_entries(folder))
-    (time,) = [one for one in series if one.metric == "time.step_seconds"]
+    history = history_of(load_entries(folder))
+    (step,) = history.steps
+    (time,) = [trend for trend in step.trends if trend.metric == "time.step_seconds"]
     (change,) = time.changes
     assert change.at == 24
     assert change.share == pytest.approx(0.0667, abs=0.015)
-    assert "at commit 000000024 (before: 000000023)" in history_text(series)
-    assert "000000000+" in time.points[0].commit
-    assert "at commit 000000024" in history_markdown(series)
+    assert "at commit 000000024 (before: 000000023)" in history_text(history)
+    assert "000000000+" in step.commits[0]
+    assert "at commit 000000024" in history_markdown(history)
 
 
 def test_an_entry_has_what_the_whole_record_says(folder):
