@@ -13,7 +13,7 @@ from sslbench.bench.fit import Run, TraceSource, as_run, bill_for, largest_batch
 from sslbench.bench.grid import Settings, WhatIf
 from sslbench.bench.predict.scaled import ScaledTrace
 from sslbench.bench.quantities import Verdict
-from sslbench.bench.recipe import Precision, Recipe
+from sslbench.bench.recipe import PRECISIONS, Precision, Recipe
 from sslbench.bench.record import Record
 from sslbench.bench.trace.cache import TraceCache
 from sslbench.bench.trace.events import Target, Trace
@@ -55,7 +55,7 @@ def with_what_if(
         return [record.model_copy(update={"unknown": record.unknown | reason}) for record in records]
     machines = [record.machine for record in records]
     tell = show or (lambda phase, done, total: None)
-    pairs = list(dict.fromkeys(pair for machine in machines for pair in _pairs(recipe, machine)))
+    pairs = sorted({pair for machine in machines for pair in _pairs(recipe, machine)}, key=_order)
     variants = [_Variant(TraceSource(_changed(recipe, pair), cache), run, measured) for pair in pairs]
     largest: dict[tuple[int, int], int | None] = {}
     for row, (pair, variant) in enumerate(zip(pairs, variants, strict=True)):
@@ -95,16 +95,19 @@ def batch_sizes(own: int, largest: int, *, divisor: int = 1) -> list[int]:
 
 
 def _pairs(recipe: Recipe, machine: Machine) -> list[_Pair]:
-    """The settings that are looked at on a machine, the recipe's own among them; from exact to fast precisions."""
+    """The settings that are looked at on a machine, the recipe's own among them."""
     own = recipe.precision, recipe.activation_checkpointing
     if recipe.factory:  # it takes its precision from its own code
         return [own]
     peaks = machine.device.peak_flops_per_second
     full: Precision = "tf32" if "tf32" in peaks else "fp32"
     halves: list[Precision] = [half for half in ("bf16", "fp16") if half in peaks]
-    found: list[Precision] = sorted({full, *halves, own[0]}, key=("fp32", "tf32", "bf16", "fp16", "int8").index)
     checkpointing = (False, True) if recipe.stage == "train" else (own[1],)
-    return [(precision, on) for precision in found for on in checkpointing]
+    return [(precision, on) for precision in {full, *halves, own[0]} for on in checkpointing]
+
+
+def _order(pair: _Pair) -> tuple[int, bool]:
+    return PRECISIONS.index(pair[0]), pair[1]
 
 
 def _changed(recipe: Recipe, pair: _Pair) -> Recipe:
