@@ -120,7 +120,7 @@ def _step(base: Sequence[Record], new: Sequence[Record], limits: Limits, allow: 
         for record in records
         if record.failure is not None
     ]
-    problems = tuple(dict.fromkeys([*reasons, *failures]))
+    problems = tuple(dict.fromkeys(failures or reasons))  # one that did not run differs in much else, too
     metrics = () if problems else tuple(_metrics(base, new, limits))
     return StepChange(
         name=new[0].recipe.name,

@@ -136,3 +136,13 @@ def test_the_working_tree_is_a_side(repository):
     found = compare_records(base, new, names=(names[0], names[1]), limits={})
     assert found.steps[0].metrics[0].share == pytest.approx(0.5, abs=0.25)
     assert found.exit_code == 1
+
+
+@pytest.mark.slow
+def test_a_step_that_fails_ends_the_session(repository):
+    (repository / "src" / "work" / "amount.py").write_text("PRODUCTS = None\n")
+    names, (base, new) = measured("HEAD", ".")
+    assert [len(base), len(new)] == [1, 1]
+    found = compare_records(base, new, names=(names[0], names[1]), limits={})
+    assert found.exit_code == 2
+    assert "new: the step did not run: TypeError" in found.steps[0].refused[0]
