@@ -145,4 +145,6 @@ def test_a_step_that_fails_ends_the_session(repository):
     assert [len(base), len(new)] == [1, 1]
     found = compare_records(base, new, names=(names[0], names[1]), limits={})
     assert found.exit_code == 2
-    assert "new: the step did not run: TypeError" in found.steps[0].refused[0]
+    (reason,) = found.steps[0].refused
+    assert reason.startswith("new: the step did not run: ")
+    assert "TypeError" in reason
