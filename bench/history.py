@@ -11,7 +11,7 @@ from sslbench.bench.comparison import Unit
 from sslbench.bench.quantities import Part
 
 SCHEMA: Literal["sslbench.history/1"] = "sslbench.history/1"
-MOST_KEPT = 1200
+MOST_KEPT = 800
 """Records that a page keeps of a whole history, about."""
 _LEAST_KEPT = 60  # of a step
 

@@ -63,7 +63,12 @@ def changes_in_words(step: StepHistory, trend: Trend) -> Iterator[tuple[str, str
         before = max((place for place, _ in trend.known() if place < at), default=at)
         place = _place(plain(step.commits[before]), plain(step.commits[at]))
         levels = f"{amount(change.before, trend.unit)} -> {amount(change.after, trend.unit)}"
-        yield f"{share_words(change.share)} ({levels})", f"{place}, {plain(step.created[at][:16])}"
+        yield f"{share_words(change.share)} ({levels})", f"{place}, {minute(step.created[at])}"
+
+
+def minute(created: str) -> str:
+    """Date and time of an ISO 8601 text, to the minute."""
+    return plain(created[:16].replace("T", " "))
 
 
 def _change_lines(step: StepHistory, trend: Trend) -> Iterator[str]:

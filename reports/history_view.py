@@ -3,22 +3,25 @@
 Places are percent of the drawing: to the right the number of the record, upwards the value.
 """
 
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from sslbench.bench.history import History, StepHistory, Trend
 from sslbench.reports.axes import LinearAxis, linear_axis
 from sslbench.reports.gate_words import amount, metric_title
-from sslbench.reports.history import changes_in_words, history_summary, step_title
+from sslbench.reports.history import changes_in_words, history_summary, minute, step_title
 from sslbench.reports.units import byte_unit, tick_labels
 from sslbench.reports.words import LABEL_LENGTH, plain
 
 _MOST_TICKS = 4
-_TRIMMED = 0.02
-"""Share of the values at either end that may lie beyond the axis, where they stand far from all others."""
-_REACH = 3.0
-"""Beyond the others by so many times their whole spread is far."""
+_REACH = 6.0
+"""The axis goes no farther beyond the levels than so many times the median distance of a value from its level."""
+_LEAST_REACH = 0.01
+"""And shows that share of the level at least, so that noise looks like noise."""
+_BADGE = 3.0
+"""Percent that the number of a change takes; one that stands closer to the last goes below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class ChangeMark:
     number: int
     """From 1, in the order of the records."""
     at: float
+    row: int
+    """0 on top; the next where there is no room beside the last number."""
     look: str
     """`does-not-fit` where it got worse (all metrics here are better when lower), else `fits`."""
     words: str
@@ -87,19 +92,20 @@ def _step(step: StepHistory) -> StepTrends:
     kept = len(step.numbers)
     thinned = f", {kept:,} of them drawn: the extremes of each stretch" if kept < step.records else ""
     columns = [[_cell(value, trend) for value in trend.values] for trend in step.trends]
-    dates, commits = ([plain(text, 16) for text in texts] for texts in (_times(step.created), step.commits))
+    dates, commits = list(map(minute, step.created)), [plain(commit, 16) for commit in step.commits]
     return StepTrends(
         title=step_title(step),
         records=f"{step.records:,} record{'' if step.records == 1 else 's'}{thinned}",
         pictures=tuple(_picture(step, trend) for trend in step.trends),
-        ends=tuple(dates[at][:10] for at in sorted({0, kept // 2, kept - 1})),
+        ends=tuple(dates[at][:10] for at in sorted({0, _middle(step), kept - 1})),
         header=tuple(metric_title(trend.metric) for trend in step.trends),
         rows=tuple(zip(dates, commits, *columns, strict=True)),
     )
 
 
-def _times(created: Iterable[str]) -> list[str]:
-    return [time[:16].replace("T", " ") for time in created]
+def _middle(step: StepHistory) -> int:
+    """Place of the record in the middle of the drawing."""
+    return min(range(len(step.numbers)), key=lambda place: abs(step.numbers[place] - (step.records - 1) / 2))
 
 
 def _cell(value: float | None, trend: Trend) -> str:
@@ -108,7 +114,7 @@ def _cell(value: float | None, trend: Trend) -> str:
 
 def _picture(step: StepHistory, trend: Trend) -> TrendPicture:
     across = linear_axis(max(step.records - 1, 1), 0, 100)
-    upwards = _axis(trend)
+    upwards = _axis(step, trend)
     known = trend.known()
     places = [across.place(step.numbers[row]) for row, _ in known]
     ticks = upwards.ticks()
@@ -118,7 +124,11 @@ def _picture(step: StepHistory, trend: Trend) -> TrendPicture:
         name=name,
         line=_corners(zip(places, (upwards.place(value) for _, value in known), strict=True)),
         places=" ".join(str(row) for row, _ in known),
-        levels=_corners(_levels(step, trend, across, upwards)),
+        levels=_corners(
+            (across.place(number), upwards.place(level))
+            for begin, end, level in _levels(step, trend)
+            for number in (begin, end)
+        ),
         beyond=tuple(
             (place, upwards.place(value), amount(value, trend.unit))
             for place, (_, value) in zip(places, known, strict=True)
@@ -130,44 +140,40 @@ def _picture(step: StepHistory, trend: Trend) -> TrendPicture:
     )
 
 
-def _axis(trend: Trend) -> LinearAxis:
-    """Holds all levels and values, but a few that stand far from all others."""
-    values = sorted(value for _, value in trend.known())
-    trim = round(_TRIMMED * len(values))
-    inner = values[trim : len(values) - trim] or values
-    low, high = _without_far((values[0], values[-1]), (inner[0], inner[-1]))
-    levels = [level for change in trend.changes for level in (change.before, change.after)]
-    low, high = min(low, *levels), max(high, *levels)
-    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+def _axis(step: StepHistory, trend: Trend) -> LinearAxis:
+    """Holds all levels and their noise; single values that stand far from them would take all of the room."""
+    known = [(step.numbers[place], value) for place, value in trend.known()]
+    levels = _levels(step, trend)
+    far = statistics.median(abs(value - _level_at(levels, number)) for number, value in known)
+    low, high = (pick(level for _, _, level in levels) for pick in (min, max))
+    reach = max(_REACH * far, _LEAST_REACH * high)
     unit = byte_unit(high) if trend.unit == "bytes" else 1.0
-    return linear_axis(high + margin, 100, 0, low=low - margin, unit=unit, most=_MOST_TICKS)
+    return linear_axis(high + reach, 100, 0, low=low - reach, unit=unit, most=_MOST_TICKS)
 
 
-def _without_far(ends: tuple[float, float], inner: tuple[float, float]) -> tuple[float, float]:
-    reach = _REACH * (inner[1] - inner[0])
-    low, high = (inside if abs(end - inside) > reach > 0 else end for end, inside in zip(ends, inner, strict=True))
-    return low, high
+def _levels(step: StepHistory, trend: Trend) -> list[tuple[float, float, float]]:
+    """First and last number of each stretch between changes, which ends half way to the next, and its level."""
+    edges = [0.0, *(change.at - 0.5 for change in trend.changes), step.records - 1.0]
+    if trend.changes:
+        levels = [trend.changes[0].before, *(change.after for change in trend.changes)]
+    else:
+        levels = [statistics.median(value for _, value in trend.known())]
+    return [(begin, end, level) for (begin, end), level in zip(pairwise(edges), levels, strict=True)]
+
+
+def _level_at(levels: Sequence[tuple[float, float, float]], number: int) -> float:
+    return next(level for _, end, level in levels if number <= end)
 
 
 def _corners(points: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def _levels(step: StepHistory, trend: Trend, across: LinearAxis, upwards: LinearAxis) -> list[tuple[float, float]]:
-    """Flat from each change to the next."""
-    if not trend.changes:
-        return []
-    edges = [0.0, *(change.at - 0.5 for change in trend.changes), step.records - 1.0]
-    levels = [trend.changes[0].before, *(change.after for change in trend.changes)]
-    return [
-        (across.place(edge), upwards.place(level))
-        for stretch, level in zip(pairwise(edges), levels, strict=True)
-        for edge in stretch
-    ]
-
-
 def _marks(step: StepHistory, trend: Trend, across: LinearAxis) -> Iterator[ChangeMark]:
     said = changes_in_words(step, trend)
-    for number, (change, (words, place)) in enumerate(zip(trend.changes, said, strict=True), start=1):
-        look = "does-not-fit" if change.share > 0 else "fits"
-        yield ChangeMark(number, across.place(change.at - 0.5), look, words, place)
+    last, row = -_BADGE, 0
+    for number, (change, (words, where)) in enumerate(zip(trend.changes, said, strict=True), start=1):
+        at = across.place(change.at - 0.5)
+        row = row + 1 if at - last < _BADGE else 0
+        last = at
+        yield ChangeMark(number, at, row, "does-not-fit" if change.share > 0 else "fits", words, where)

@@ -21,8 +21,12 @@
     line.setAttribute("y2", "100%");
     dot.setAttribute("class", "cursor-dot");
     dot.setAttribute("r", "4.5");
+    function show(on) {
+      for (const mark of [line, dot]) mark.style.display = on ? "" : "none";
+    }
+    show(false);
     return (corner) => {
-      for (const mark of [line, dot]) mark.style.display = corner ? "" : "none";
+      show(corner);
       if (!corner) return;
       line.setAttribute("x1", `${corner[0]}%`);
       line.setAttribute("x2", `${corner[0]}%`);
@@ -44,14 +48,18 @@
     const id = `history-reader-${number}`;
     make(reader, "label", { htmlFor: id, textContent: "Read record" });
     const slider = make(reader, "input", { type: "range", id, min: "0", max: String(rows.length - 1) });
-    const words = make(reader, "output", {});
+    const words = make(reader, "output", { className: "note" });
     words.htmlFor.add(id);
 
-    function show(row) {
+    function say(row) {
       const cells = [...rows[row].cells].map((cell) => cell.textContent);
       const values = cells.slice(2).map((value, at) => value && `${names[at + 2]} ${value}`).filter(Boolean);
       words.textContent = [cells[0], cells[1] && `commit ${cells[1]}`, ...values].filter(Boolean).join(", ");
       slider.setAttribute("aria-valuetext", words.textContent);
+    }
+
+    function show(row) {
+      say(row);
       for (const { corners, move } of plots) move(corners.get(row));
     }
 
@@ -67,7 +75,7 @@
       });
     }
     slider.value = slider.max;
-    show(rows.length - 1);
+    say(rows.length - 1);
   }
 
   document.querySelectorAll("[data-history]").forEach(read);
