@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sslbench.bench.grid import Settings
 from sslbench.bench.record import Record
 from sslbench.reports.axes import LinearAxis, LogAxis, linear_axis, log_axis
-from sslbench.reports.units import format_bytes, format_rate, format_seconds, significant
+from sslbench.reports.units import format_bytes, format_rate, format_seconds
 from sslbench.reports.words import VERDICTS, machine_title, plain, sample_unit
 
 _GIB = 2**30
@@ -76,7 +76,7 @@ def batch_curve(record: Record) -> BatchCurve | None:
         curves=tuple(_curve(each, grid.batch_sizes, _Axes(x, memory, rate), unit) for each in grid.settings),
         x_ticks=tuple((x.place(batch), f"{batch:,}") for batch in grid.batch_sizes),
         memory_ticks=tuple((memory.place(tick), f"{tick:g}") for tick in memory.ticks()),
-        rate_ticks=tuple((rate.place(tick), significant(tick).removesuffix(".00")) for tick in rate.ticks()),
+        rate_ticks=tuple((rate.place(tick), f"{tick:g}") for tick in rate.ticks()),
         rate_unit=f"{unit}/s",
         capacity=format_bytes(capacity),
         capacity_y=memory.place(capacity / _GIB),

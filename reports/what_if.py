@@ -18,6 +18,7 @@ from sslbench.reports.units import (
 )
 from sslbench.reports.view import by_recipe
 from sslbench.reports.words import (
+    LABEL_LENGTH,
     NOT_KNOWN,
     VERDICTS,
     RecipeLabel,
@@ -73,6 +74,7 @@ class MachineView:
 
     machine: str
     name: str
+    """As the command line has it; a part of the page's address."""
     capacity: str
     capacity_at: float
     """In percent of a bar's width."""
@@ -130,10 +132,10 @@ def _view(records: Sequence[Record]) -> WhatIfView:
 def _machine(record: Record) -> MachineView:
     capacity = record.memory.capacity_bytes
     settings = tuple(_settings(record, each) for each in (record.what_if.settings if record.what_if else ()))
-    cells = [cell for each in settings for cell in each.cells]
+    cells, devices = [cell for each in settings for cell in each.cells], record.machine.device_count
     return MachineView(
         machine=machine_title(record.machine),
-        name=plain(record.machine.name, 100),
+        name=plain(record.machine.name, LABEL_LENGTH) + (f":{devices}" if devices > 1 else ""),
         capacity=NOT_KNOWN if capacity is None else format_bytes(capacity),
         capacity_at=round(100 / BAR_OF_CAPACITY, 3),
         settings=settings,

@@ -53,6 +53,18 @@
       bar.setAttribute("aria-label", `Predicted memory ${text(row, "memory", "span")}`);
     };
 
+    const mark = (article, label, batch) => {
+      const line = article.querySelector("line.chosen");
+      if (!line) return;
+      const place = line.dataset.places.split(" ")[batch];
+      line.setAttribute("x1", `${place}%`);
+      line.setAttribute("x2", `${place}%`);
+      for (const each of article.querySelectorAll("[data-line]")) {
+        each.classList.toggle("chosen", each.dataset.line === label);
+        if (each.dataset.line === label) each.parentNode.append(each); // drawn last, above the others
+      }
+    };
+
     const show = () => {
       allow();
       const now = state();
@@ -72,8 +84,12 @@
         figure.hidden = !text(row, key, "span");
       }
       find("change").textContent = row.querySelector('[data-key="change"]')?.textContent ?? "";
+      find("beside").hidden = !find("change").textContent;
+      find("moot").hidden = row.dataset.cell !== "does-not-fit";
+      trial.querySelector(".outcome").classList.toggle("moot", !find("moot").hidden);
       draw(row);
       articles.forEach((article, place) => { article.hidden = place !== now.machine; });
+      mark(articles[now.machine], row.closest("tbody").dataset.label, now.batch);
     };
 
     const reset = () => {
