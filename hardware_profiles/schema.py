@@ -83,7 +83,7 @@ class Device(_Table):
     peak_flops_per_second: dict[DType, Figure]
     """Dense peak (no sparsity) by input type, accumulating in fp32; a missing type has no fast path."""
     launch_seconds: Figure
-    """Time between two small operators that eager PyTorch launches one after the other."""
+    """Time between two small operators that eager PyTorch launches one after the other, each a kernel."""
     power_watts: Figure | None = None
     """Board power limit (TDP)."""
     rated: Rated | None = None

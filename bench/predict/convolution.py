@@ -66,7 +66,9 @@ def convolution_kernels(kind: OperatorKind, item_bytes: int) -> tuple[Kernel, ..
     if backward:
         family = _BACKWARD[family]
     moved = image_bytes + elements(weight) * item_bytes
-    kernels = tuple(Kernel(family, moved, product=product) for product in products) + _bias(kind, outputs, item_bytes)
+    winograd = _has_winograd(x, weight, groups, outputs)
+    kernels = tuple(Kernel(family, moved, product=product, winograd=winograd) for product in products)
+    kernels += _bias(kind, outputs, item_bytes)
     if kind.channels_last:
         return kernels
     passes = _CONVERSION_PASSES[family] * (FULL_PRECISION_CONVERSIONS if item_bytes > 2 else 1.0)
@@ -112,6 +114,12 @@ def _family(x: Shape, weight: Shape, groups: int) -> Family:
     if x[1] <= FEW_CHANNELS:
         return "first convolution"
     return "convolution 1x1" if elements(weight[2:]) == 1 else "convolution"
+
+
+def _has_winograd(x: Shape, weight: Shape, groups: int, outputs: int) -> bool:
+    """Whether cuDNN has Winograd's algorithm for it: dense, 3 x 3, every pixel an output."""
+    same_size = outputs * x[1] == elements(x) * weight[0]
+    return groups == 1 and weight[2:] == (3, 3) and same_size and x[1] > FEW_CHANNELS
 
 
 def _products(

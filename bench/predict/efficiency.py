@@ -84,6 +84,12 @@ FULL_RATE_TENSOR_CORES = 1.2
 """How many times longer products take on tensor cores at full rate, which are starved or throttled. The best published
 products reach 0.6 to 0.87 of the dense peak on A100, V100, RTX A6000 and H100, but 1.0 on GeForce cards
 (tests/data/achieved_matmul.csv); chosen with BERT-base's published steps on an A100 in view."""
+LANES_PRODUCTS = 1.25
+"""How many times longer products take on the ordinary lanes, without matrix units. A V100 reaches 0.89 of its fp32 peak
+at best (mli/transformers-benchmarks); chosen with fp32 steps of BERT and ResNets on Pascal to Turing in view."""
+WINOGRAD = 2.25
+"""Times fewer multiplications that a 3 x 3 convolution takes there, by F(2 x 2, 3 x 3). 36 for 16, Lavin and Gray,
+https://arxiv.org/abs/1509.09308. VGG-16 in fp32 is predicted 8 to 18 % slow with it, 36 to 44 % without."""
 WARP_PRODUCTS = 1.6
 """How many times longer attention takes on the matrix units of Hopper and later servers, which reach 63 % of their rate
 with Ampere's instructions, as FlashAttention-2 and the memory-efficient kernels have them. Source: Luo et al.,

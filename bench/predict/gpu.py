@@ -11,9 +11,11 @@ from sslbench.bench.predict.efficiency import (
     KERNEL_SECONDS,
     L2_COST,
     L2_KEPT,
+    LANES_PRODUCTS,
     MEMORY_LATENCY_CLOCKS,
     WARP_PRODUCTS,
     WIDE_MEMORY_BYTES_PER_CLOCK,
+    WINOGRAD,
     gpu_reach,
 )
 from sslbench.bench.predict.gemm import MatrixUnits, product_seconds
@@ -87,6 +89,8 @@ class GPU:
             seconds *= FULL_RATE_TENSOR_CORES
         if self._lacks_old_rate and "attention" in kernel.family:
             seconds *= WARP_PRODUCTS
+        if peak <= self._lanes_flops:
+            seconds *= LANES_PRODUCTS / (WINOGRAD if kernel.winograd else 1.0)
         issued = reach.instructions * kernel.elements / self.instructions_per_second
         serial = kernel.serial_steps * MEMORY_LATENCY_CLOCKS / self.clock_hertz
         return larger(larger(seconds, issued), serial)
@@ -95,6 +99,11 @@ class GPU:
         """Whether the matrix units run at the rate of a workstation's or a server's card, not at that of a GeForce."""
         count = self.device.multiprocessors
         return bool(count) and peak * item_bytes / (count or 1) / self.clock_hertz > FULL_RATE_BYTES_PER_CLOCK
+
+    @cached_property
+    def _lanes_flops(self) -> float:
+        """What the ordinary lanes reach without matrix units."""
+        return self.device.peak_flops_per_second["fp32"].value
 
     @cached_property
     def _lacks_old_rate(self) -> bool:

@@ -72,6 +72,8 @@ class Kernel:
     product: Product | None = None
     flops: float = 0.0
     """On the matrix units without tiles of its own (attention), padding included."""
+    winograd: bool = False
+    """Whether it is a convolution that takes fewer multiplications where the ordinary lanes do them."""
     serial_steps: float = 0.0
     """Steps that one thread takes one after the other, each as long as memory's latency."""
 

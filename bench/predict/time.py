@@ -42,9 +42,9 @@ _LAUNCH_SIGMA = 0.3
 """The same for the time to launch operators, which the host sets and no profile of a GPU knows. Spread of seven hosts,
 15 to 37 us a kernel (docs/accuracy.md)."""
 VIEW_LAUNCH = 0.16
-"""Time that the host needs for a view, which launches no kernel, over that for an operator that does. From convolutional
-nets without views and BERT with two a kernel on one host (NVIDIA's EfficientNet and BERT inference on a DGX A100); it
-also gives the ratio of eager to fused attention in BERT's and ELECTRA's host-bound training, 1.35 and 1.28."""
+"""Time that the host needs for a view, which launches no kernel, over that for an operator that does. Source:
+EfficientNet, without views, and BERT, with two a kernel, on one host (NVIDIA's inference on a DGX A100); it also gives
+what eager attention costs the host over fused attention in BERT's and ELECTRA's training, 1.35 and 1.28."""
 _WAITS = ("aten._local_scalar_dense.default", "aten.nonzero.default")
 """Operators whose result the host waits for: `.item()`, `if tensor:`, `x[mask]`."""
 FRESH_MEMORY = "fresh memory"
