@@ -39,7 +39,7 @@ def metric_name(metric: MetricChange) -> str:
 
 def metric_title(path: str) -> str:
     """What people call the quantity that has this dotted path in a record or a snapshot."""
-    return _NAMES.get(path, path)
+    return _NAMES.get(path) or plain(path)
 
 
 def amount(value: float | None, unit: Unit) -> str:
