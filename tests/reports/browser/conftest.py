@@ -52,9 +52,9 @@ def open_page(watched):
 
 
 @pytest.fixture(scope="session")
-def whole_report(samples, sweep, on_cards, explained):
+def whole_report(samples, sweep, on_cards, explained, with_grid):
     """A report with everything that a report can show."""
-    return render_html([*samples, *sweep, on_cards, explained(samples[1])])
+    return render_html([*samples, *sweep, on_cards, with_grid(explained(samples[1]))])
 
 
 @pytest.fixture(scope="session")
