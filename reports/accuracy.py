@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sslbench.bench.accuracy import Accuracy, Comparison, Verdicts
+from sslbench.bench.published.rows import stated_accuracy
 from sslbench.reports.gfm import table
 from sslbench.reports.units import format_bytes, format_seconds
 
@@ -17,6 +18,7 @@ _METRICS = {
     "runs": "whether it runs",
 }
 _HEADER = ("group", "what", "rows", "mean", "median", "9 of 10", "worst", "inside")
+_NUMBERS = ("mean", "median", "ninth_decile", "worst", "inside")
 _VERDICT_HEADER = ("group", "verdicts", "right", "wrong", "tight")
 _ROW_HEADER = ("row", "machine", "what", "measured", "predicted", "error")
 
@@ -55,6 +57,40 @@ def print_accuracy(errors: Sequence[Accuracy], decided: Sequence[Verdicts], rows
         console.print(drawn)
     if errors:
         console.print("Absolute relative errors; inside: of the interval said to hold 90 % of the time.")
+
+
+@dataclass(frozen=True, slots=True)
+class StatedAccuracy:
+    """How right predictions of published measurements are: in sentences, and as a table by group."""
+
+    summary: tuple[str, ...]
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+
+def stated() -> StatedAccuracy:
+    """What `sslbench validate` checks, as it is stated in the package."""
+    errors = [
+        Accuracy(group=group, metric=metric, rows=int(numbers["rows"]), **{name: numbers[name] for name in _NUMBERS})
+        for (group, metric), numbers in stated_accuracy().items()
+    ]
+    summary = (
+        _summary("Step times", [each for each in errors if each.metric == "seconds"]),
+        _summary("Memory", [each for each in errors if each.metric != "seconds"]),
+    )
+    return StatedAccuracy(summary, _HEADER, tuple(map(_errors, errors)))
+
+
+def _summary(what: str, errors: Sequence[Accuracy]) -> str:
+    """One sentence over groups; their means weigh as many rows as each has."""
+    rows = sum(each.rows for each in errors)
+    mean = sum(each.rows * each.mean for each in errors) / rows
+    inside = sum(each.rows * (each.inside or 0.0) for each in errors) / rows
+    worst = max(each.worst for each in errors)
+    return (
+        f"{what}: {mean:.1%} off in the mean over {rows} published measurements, {worst:.0%} at worst; "
+        f"{inside:.0%} of them lie in the 90 % interval."
+    )
 
 
 def _tables(

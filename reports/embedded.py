@@ -23,6 +23,12 @@ SHARED: Final = {
     "commands": ("command",),
     "timelines": ("explain", "timeline"),
     "peaks": ("explain", "alive_at_peak"),
+    "works": ("work",),
+    "breakdowns": ("memory", "breakdown"),
+    "budgets": ("bill", "budget"),
+    "sources": ("bill", "source"),
+    "counters": ("energy", "source"),
+    "gaps": ("unknown",),
 }
 """Lists of what is kept once, and the path in a record that holds a place in them."""
 

@@ -9,9 +9,10 @@ from typing import TypeVar
 from sslbench.bench import comparison as gate
 from sslbench.bench.history import History
 from sslbench.bench.record import Record
+from sslbench.reports.accuracy import StatedAccuracy, stated
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
-from sslbench.reports.first_screen import Fact, Matrix, advice, facts, matrix
+from sslbench.reports.first_screen import Fact, Matrix, advice, facts, highlights, matrix
 from sslbench.reports.front import Front, fronts
 from sslbench.reports.gate_view import GateView, gate_view
 from sslbench.reports.history_view import HistoryView, history_view
@@ -26,7 +27,7 @@ from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
 from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
 from sslbench.reports.what_if import WhatIfView, what_ifs
-from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_key, recipe_label
+from sslbench.reports.words import LABEL_LENGTH, NOT_KNOWN, RecipeLabel, plain, recipe_key, recipe_label
 
 _T = TypeVar("_T")
 _VERBS = {
@@ -49,8 +50,12 @@ class PredictionGroup:
     predictions: tuple[PredictionView, ...]
     marks: tuple[tuple[str, ...], ...]
     """What each is best at."""
+    highlights: tuple[tuple[str, str, str], ...]
+    """What is best, the machine, and its figure."""
     verdicts: str
     """How many fit."""
+    rate_unit: str
+    """Of all throughputs, where they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class Report:
     """Of the predictions that are explained."""
     rooflines: tuple[Roofline, ...]
     """Of the predictions that are explained."""
+    accuracy: StatedAccuracy | None
+    """Of predictions, where there are any."""
     warnings: tuple[tuple[str, str], ...]
     """Warning, and the records that carry it."""
     unknown: tuple[tuple[str, str, str], ...]
@@ -149,7 +156,7 @@ def build_report(
         ),
         verdicts=_verdicts([view for group in groups for view in group.predictions]),
         hero=_hero(predicted[0], groups[0].predictions[0]) if len(predicted) == 1 else None,
-        matrix=matrix([group.predictions for group in groups]),
+        matrix=matrix([tuple(zip(group.predictions, group.marks, strict=True)) for group in groups]),
         groups=groups,
         sweeps=measurements,
         comparisons=compared,
@@ -161,6 +168,7 @@ def build_report(
         scaling=tuple(scaling_pictures(records)),
         timelines=tuple(memory_timelines(predicted)),
         rooflines=tuple(rooflines(predicted)),
+        accuracy=stated() if predicted else None,
         warnings=warning_notes(records, labels),
         unknown=unknown_notes(records, labels),
         commands=command_notes([*chain.from_iterable(map(best_first, by_recipe(predicted))), *measured], labels),
@@ -185,7 +193,16 @@ def _contents(records: Sequence[Record], counts: Sequence[tuple[int, str, str]])
 
 def _group(records: Sequence[Record]) -> PredictionGroup:
     views = tuple(map(prediction_view, records))
-    return PredictionGroup(views[0].recipe, views, tuple(best_marks(records)), _verdicts(views))
+    marks = best_marks(records)
+    rates = {view.throughput.rpartition(" ")[2] for view in views if view.throughput != NOT_KNOWN}
+    return PredictionGroup(
+        recipe=views[0].recipe,
+        predictions=views,
+        marks=tuple(marks),
+        highlights=tuple(highlights(views, marks)),
+        verdicts=_verdicts(views),
+        rate_unit=rates.pop() if len(rates) == 1 else "",
+    )
 
 
 def _hero(record: Record, view: PredictionView) -> Hero:

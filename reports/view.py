@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sslbench.bench.record import Record
 from sslbench.reports.bill import RunView, run_view
 from sslbench.reports.memory import MemoryBar, memory_bar
+from sslbench.reports.ranking import SortValues, rate, sort_values
 from sslbench.reports.sharpening import sharpened_by, unsharpened
 from sslbench.reports.units import (
     format_bytes,
@@ -68,6 +69,7 @@ class PredictionView:
     work: str
     warnings: tuple[str, ...]
     command: str
+    sort: SortValues
 
 
 def prediction_view(record: Record) -> PredictionView:
@@ -95,6 +97,7 @@ def prediction_view(record: Record) -> PredictionView:
         work=_work(record),
         warnings=warnings_of(record),
         command=command_text(record),
+        sort=sort_values(record),
     )
 
 
@@ -153,10 +156,8 @@ def _interval_of(record: Record) -> str:
 
 def throughput(record: Record, step_s: float | None) -> str:
     """Samples a second, from the record or from a step time in seconds."""
-    rate = record.time.samples_per_second
-    if rate is None and record.recipe.batch_size and step_s:
-        rate = record.recipe.batch_size / step_s
-    return NOT_KNOWN if rate is None else format_rate(rate, sample_unit(record.recipe))
+    found = rate(record, step_s)
+    return NOT_KNOWN if found is None else format_rate(found, sample_unit(record.recipe))
 
 
 def _work(record: Record) -> str:

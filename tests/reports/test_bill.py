@@ -79,7 +79,8 @@ def test_a_measurement_has_none(sample):
 
 def test_reports_show_it_and_escape_it(record):
     page = render_html([record])
-    assert "Energy and the whole run" in page
+    assert "<dt>Rent of the run</dt>" in page
+    assert "Energy and the whole run" in render_html([record, record])
     assert "<i>" not in page
     assert "the paper &lt;i&gt;" in page
     text = render_markdown([record])
@@ -88,4 +89,6 @@ def test_reports_show_it_and_escape_it(record):
 
 
 def test_reports_without_it_have_no_such_section(sample):
-    assert "whole run" not in render_html([sample("prediction-fits")])
+    pair = [sample("prediction-fits"), sample("prediction-tight")]
+    assert "Rent of the run" not in render_html(pair[:1])
+    assert "the whole run" not in render_html(pair)

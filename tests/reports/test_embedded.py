@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.errors import RecordError
-from sslbench.reports.embedded import embed, extract
+from sslbench.reports.embedded import SHARED, embed, extract
 from sslbench.reports.html import render_html
 
-TEXT = st.text(min_size=1, max_size=20) | st.sampled_from(["</script>", "<!--<script>", "\u2028", "]]>", "\\", "\x00", "'\"`"])
+ODD = ["</script>", "<!--<script>", "\u2028", "]]>", "\\", "\x00", "'\"`"]
+TEXT = st.text(min_size=1, max_size=20) | st.sampled_from(ODD)
 
 
 def page_of(table):
@@ -28,7 +29,9 @@ def test_what_records_have_in_common_is_kept_once(sample, explained):
     other = record.model_copy(update={"max_batch_size": 3})
     kept = embed([record, other, record])
     lists = {name: len(values) for name, values in kept.items() if name not in {"schema", "records"}}
-    assert lists == {"machines": 1, "environments": 1, "recipes": 1, "commands": 1, "timelines": 1, "peaks": 1}
+    assert lists.keys() <= SHARED.keys()
+    assert lists.keys() >= {"machines", "environments", "recipes", "commands", "timelines", "peaks"}
+    assert set(lists.values()) == {1}
     assert kept["records"][1]["machine"] == 0
     assert len(json.dumps(kept)) < 2 * len(record.model_dump_json())
 

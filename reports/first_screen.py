@@ -1,0 +1,181 @@
+"""What a report says first: one prediction's figures, or how several recipes stand on several machines."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sslbench.bench.record import Record
+from sslbench.reports.view import PredictionView
+from sslbench.reports.words import VERDICTS, VerdictWords, plain
+
+MATRIX_LIMIT = 2
+"""Recipes and machines from which on they are shown as a matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure of the first screen."""
+
+    name: str
+    value: str
+    below: tuple[str, ...] = ()
+    """Interval, and what else belongs to it."""
+
+
+def facts(view: PredictionView, record: Record) -> tuple[Fact, ...]:
+    """The figures of one prediction that a reader wants first."""
+    run = view.run
+    moot = "if it fit" if view.verdict.key == "does-not-fit" else ""
+    fits = f"fits with a probability of {view.probability}" if view.probability else ""
+    asked = f"asked for: {record.recipe.batch_size:,}" if record.recipe.batch_size else ""
+    step_energy = f"{run.step_energy} a step" if run.step_energy else ""
+    found = (
+        Fact("Memory needed", view.memory, _known(view.memory_interval, fits)),
+        Fact("Step time", view.step_time, _known(view.step_interval, moot)),
+        Fact("Throughput", view.throughput, _known(moot)),
+        Fact("Largest batch that fits", view.max_batch, _known(asked)),
+        Fact("Whole run", run.time, _known(run.time_interval, run.budget)),
+        Fact("Rent of the run", run.rent, _known(run.rent_interval)),
+        Fact("Energy of the run", run.energy, _known(run.energy_interval, step_energy)),
+        Fact("Electricity of the run", run.electricity),
+        Fact("To buy", run.buy, _known(f"pays after {run.break_even}" if run.break_even else "")),
+    )
+    return tuple(fact for fact in found if fact.value)
+
+
+def _known(*texts: str) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)
+
+
+def advice(record: Record) -> str:
+    """What to do where a step does not surely fit; empty where it does."""
+    largest = record.max_batch_size
+    if record.verdict == "tight":
+        return "The error of the prediction reaches over what the machine has: run it once, or leave more room." + (
+            f" Largest batch that is predicted to fit: {largest:,}." if largest else ""
+        )
+    if record.verdict == "spills":
+        return "It runs, but what lies beyond the device's own memory is moved over the bus in every step."
+    if record.verdict != "does-not-fit":
+        return ""
+    other = _other_settings(record)
+    if largest:
+        return f"Take a batch of at most {largest:,}" + (f", or keep the batch with {other}." if other else ".")
+    if largest == 0:
+        return "Not even a batch of 1 fits" + (f": take {other}." if other else ": take a larger machine.")
+    return f"Take {other}." if other else ""
+
+
+def _other_settings(record: Record) -> str:
+    """Settings of the what-if grid under which the batch fits, those nearest to the recipe's own first."""
+    own = (record.recipe.precision, record.recipe.activation_checkpointing)
+    fitting = [
+        (each.precision, each.activation_checkpointing)
+        for each in (record.what_if.settings if record.what_if else ())
+        if (each.max_batch_size or 0) >= (record.recipe.batch_size or 1)
+    ]
+    if not fitting:
+        return ""
+    precision, checkpointing = min(fitting, key=lambda pair: (pair[0] != own[0]) + (pair[1] != own[1]))
+    changed = [precision] if precision != own[0] else []
+    changed += ["activation checkpointing"] if checkpointing and not own[1] else []
+    return plain(" and ".join(changed))
+
+
+def highlights(views: Sequence[PredictionView], marks: Sequence[Sequence[str]]) -> Iterator[tuple[str, str, str]]:
+    """What is best among predictions of one recipe: the mark, the machine, and its figure."""
+    figures = {
+        "fastest": lambda view: f"{view.step_time} a step",
+        "cheapest run": lambda view: view.run.rent,
+        "least energy": lambda view: view.run.energy,
+        "least memory": lambda view: view.required,
+    }
+    for mark, figure in figures.items():
+        for view, own in zip(views, marks, strict=True):
+            if mark in own:
+                yield mark.capitalize(), view.machine, figure(view)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One recipe on one machine; without a verdict where it was not asked."""
+
+    verdict: VerdictWords
+    text: str
+    value: float | None
+    """What a column sorts by: the step's seconds, after all that fits for what does not."""
+    fastest: bool
+    """Of its recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the matrix."""
+
+    name: str
+    below: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Recipes and machines; the longer list is down the side."""
+
+    corner: str
+    columns: tuple[tuple[str, str], ...]
+    """Name, and what tells it from others of that name."""
+    lines: tuple[Line, ...]
+    legend: tuple[VerdictWords, ...]
+    fastest: bool
+    """Whether a cell is."""
+
+
+_Names = dict[tuple[str, str], None]
+
+
+def matrix(groups: Sequence[Sequence[tuple[PredictionView, Sequence[str]]]]) -> Matrix | None:
+    """How each recipe stands on each machine; None where there is one of either, which is a table's business.
+
+    Args:
+        groups: the predictions of each recipe, with what each is best at.
+    """
+    titles = Counter(group[0][0].recipe.title for group in groups)
+    marked = [each for group in groups for each in group]
+    recipes: _Names = dict.fromkeys(_recipe(view, titles) for view, _ in marked)
+    machines: _Names = dict.fromkeys(_machine(view) for view, _ in marked)
+    views = {(_recipe(view, titles), _machine(view)): (view, marks) for view, marks in marked}
+    if min(len(recipes), len(machines)) < MATRIX_LIMIT or len(views) < len(marked):
+        return None
+    by_machine = len(machines) > len(recipes)
+    sides = (machines, recipes) if by_machine else (recipes, machines)
+    lines = []
+    for down in sides[0]:
+        pairs = ((across, down) if by_machine else (down, across) for across in sides[1])
+        lines.append(Line(*down, tuple(_cell(views.get(pair)) for pair in pairs)))
+    cells = [cell for line in lines for cell in line.cells if cell]
+    shown = {cell.verdict.key for cell in cells}
+    return Matrix(
+        corner="Machine" if by_machine else "Recipe",
+        columns=tuple(sides[1]),
+        lines=tuple(lines),
+        legend=tuple(words for words in VERDICTS.values() if words.key in shown),
+        fastest=any(cell.fastest for cell in cells),
+    )
+
+
+def _recipe(view: PredictionView, titles: Mapping[str, int]) -> tuple[str, str]:
+    return view.recipe.title, view.recipe.settings if titles[view.recipe.title] > 1 else ""
+
+
+def _machine(view: PredictionView) -> tuple[str, str]:
+    return view.machine, "" if view.backend.startswith("torch") else view.backend
+
+
+def _cell(found: tuple[PredictionView, Sequence[str]] | None) -> Cell | None:
+    if found is None:
+        return None
+    view, marks = found
+    moot = view.verdict.key == "does-not-fit"
+    step = view.sort.step
+    value = None if step is None else step * (1e9 if moot else 1.0)
+    return Cell(view.verdict, view.required if moot else view.step_time, value, "fastest" in marks)
