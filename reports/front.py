@@ -1,6 +1,6 @@
 """Time and cost of a whole run on several machines, and which of them no other beats in both (the Pareto front)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -23,12 +23,11 @@ class Offer:
     """A machine: what its run takes, and where that stands in the drawing."""
 
     name: str
-    number: int
-    """Among those of the front, from the fastest; 0 for others."""
+    label: str
     verdict: VerdictWords
     run: RunView
     at: tuple[float, float]
-    span: tuple[float, float, float, float]
+    span: tuple[float, float, float, float] | None
     """x1, y1, x2, y2: from the low to the high ends of both 90 % intervals, since rent goes with time."""
 
 
@@ -44,8 +43,10 @@ class Front:
     y_ticks: tuple[tuple[float, str], ...]
     stairs: str
     """Path below which nothing is on offer, in a square of 100 units that the page stretches."""
-    offers: tuple[Offer, ...]
-    """From the fastest; those far off are left out."""
+    best: tuple[Offer, ...]
+    """From the fastest to the cheapest."""
+    others: tuple[Offer, ...]
+    """Those that are not far off."""
     labels: tuple[Label, ...]
     """Names of the front's, as many as find room."""
     left_out: str
@@ -72,22 +73,25 @@ def _front(records: Sequence[Record]) -> Front | None:
     runs = sorted((run for record in records if (run := _run(record))), key=lambda run: run.point)
     if len({run.point for run in runs}) < 2:
         return None
-    front = [runs[place].point for place in sorted(best([run.point for run in runs]))]
-    near = [run for run in runs if run.point[0] <= _FAR * front[-1][0] and run.point[1] <= _FAR * front[0][1]]
-    axes = _axes([end for run in near for end in (run.point, *run.ends)])
-    offers = tuple(_offers(near, axes))
-    named = [offer for offer in offers if offer.number]
-    others = [offer.at for offer in offers if not offer.number]
+    front = [runs[place] for place in sorted(best([run.point for run in runs]))]
+    (slowest, _), (_, dearest) = front[-1].point, front[0].point
+    near = [run for run in runs if run.point[0] <= _FAR * slowest and run.point[1] <= _FAR * dearest]
+    axes = _axes([*(run.point for run in near), *(end for run in front for end in run.ends or ())])
+    first = tuple(_offer(run, axes) for run in front)
+    others = tuple(_offer(run, axes) for run in near if run not in front)
     return Front(
         recipe=recipe_label(records[0].recipe),
-        budget=offers[0].run.budget.partition(", here ")[0],
-        summary=_summary(named, len(runs)),
+        budget=first[0].run.budget.partition(", here ")[0],
+        summary=_summary(first, len(runs)),
         x_name=f"{axes.name} of the run",
         x_ticks=tuple((axes.x.place(tick), f"{tick:,g}") for tick in axes.x.few_ticks()),
         y_ticks=tuple((axes.y.place(tick), f"{tick:,g}") for tick in axes.y.few_ticks()),
-        stairs=_stairs([offer.at for offer in named]),
-        offers=offers,
-        labels=tuple(place_labels([offer.name for offer in named], [offer.at for offer in named], others)),
+        stairs=_stairs([offer.at for offer in first]),
+        best=first,
+        others=others,
+        labels=tuple(
+            place_labels([offer.name for offer in first], [offer.at for offer in first], [offer.at for offer in others])
+        ),
         left_out=_left_out(records, [run.record for run in runs if run not in near]),
     )
 
@@ -97,7 +101,7 @@ class _Run:
     record: Record
     point: _Point
     """Seconds and US dollars."""
-    ends: tuple[_Point, _Point]
+    ends: tuple[_Point, _Point] | None
     """Of their 90 % intervals."""
 
 
@@ -120,7 +124,7 @@ def _run(record: Record) -> _Run | None:
         return None
     point = (bill.seconds, bill.rent_usd)
     low, high = zip(bill.seconds_interval or (0.0, 0.0), bill.rent_usd_interval or (0.0, 0.0), strict=True)
-    return _Run(record, point, (low, high) if min(*low, *high) > 0 else (point, point))
+    return _Run(record, point, (low, high) if min(*low, *high) > 0 else None)
 
 
 def _axes(points: Sequence[_Point]) -> _Axes:
@@ -129,18 +133,16 @@ def _axes(points: Sequence[_Point]) -> _Axes:
     return _Axes(log_axis([each / unit for each in times], 0.0, 100.0), log_axis(rents, 100.0, 0.0), unit, name)
 
 
-def _offers(runs: Sequence[_Run], axes: _Axes) -> Iterator[Offer]:
-    numbers = {place: number for number, place in enumerate(sorted(best([run.point for run in runs])), 1)}
-    for place, run in enumerate(runs):
-        low, high = (axes.place(end) for end in run.ends)
-        yield Offer(
-            name=short_machine(run.record),
-            number=numbers.get(place, 0),
-            verdict=verdict_words(run.record),
-            run=run_view(run.record),
-            at=axes.place(run.point),
-            span=(*low, *high),
-        )
+def _offer(run: _Run, axes: _Axes) -> Offer:
+    name, words, verdict = short_machine(run.record), run_view(run.record), verdict_words(run.record)
+    return Offer(
+        name=name,
+        label=f"{name}: {words.time}, {words.rent}; {verdict.word}",
+        verdict=verdict,
+        run=words,
+        at=axes.place(run.point),
+        span=(*axes.place(run.ends[0]), *axes.place(run.ends[1])) if run.ends else None,
+    )
 
 
 def _stairs(places: Sequence[tuple[float, float]]) -> str:

@@ -24,7 +24,7 @@ from sslbench.reports.units import (
 from sslbench.reports.words import LABEL_LENGTH, RecipeLabel, plain, recipe_label, sample_unit
 
 MOST = 7
-"""Series that are drawn, as many as have a colour; the table has all."""
+"""Machines that are shown, as many as there are colours."""
 _FLOORS = (0.9, 0.8, 0.5, 0.0)
 """Where an axis of efficiencies may begin."""
 _LOW = 170.0
@@ -122,8 +122,8 @@ def _picture(runs: Sequence[Run]) -> ScalingPicture:
         series=tuple(series),
         labels=tuple(place_labels(ends, tops)),
         efficiency_labels=tuple(place_labels(ends, shares, height=_LOW)),
-        rows=tuple(_row(name, step) for name, steps in runs for step in steps),
-        rest=f"{len(runs) - MOST:,} slower ones are in the table" if len(runs) > MOST else "",
+        rows=tuple(_row(name, step) for name, steps in drawn for step in steps),
+        rest=f"{len(runs) - MOST:,} slower ones are not shown" if len(runs) > MOST else "",
     )
 
 

@@ -38,17 +38,13 @@ def offer(sample):
 def test_the_front_is_what_no_other_beats(offer):
     records = [offer("slow", 8, 300), offer("cheap", 10, 100), offer("fast", 1, 400), offer("middle", 3, 200)]
     (drawn,) = fronts(records)
-    assert [(each.name, each.number) for each in drawn.offers] == [
-        ("fast", 1),
-        ("middle", 2),
-        ("slow", 0),
-        ("cheap", 3),
-    ]
+    assert [each.name for each in drawn.best] == ["fast", "middle", "cheap"]
+    assert [each.name for each in drawn.others] == ["slow"]
     assert drawn.summary == (
         "Fastest: fast, 24 h 00 min, 400 USD; cheapest: cheap, 10.0 days, 100 USD; "
         "3 of 4 machines have no rival that is faster and no dearer"
     )
-    (x1, y1), (x2, y2), (x3, y3) = (each.at for each in drawn.offers if each.number)
+    (x1, y1), (x2, y2), (x3, y3) = (each.at for each in drawn.best)
     assert drawn.stairs == f"M{x1} {y1}H{x2}V{y2}H{x3}V{y3}"
     assert x1 < x2 < x3
     assert y1 < y2 < y3
@@ -66,7 +62,7 @@ def test_what_is_not_drawn_is_named_with_its_reason(offer):
         offer("old", 900, 30),
     ]
     (drawn,) = fronts(records)
-    assert [each.name for each in drawn.offers] == ["a", "b"]
+    assert [each.name for each in (*drawn.best, *drawn.others)] == ["a", "b"]
     assert drawn.left_out == (
         "free: rent not known; small: does not fit; old: more than 4 times the slowest or dearest on the line"
     )
@@ -79,16 +75,16 @@ def test_one_machine_is_no_choice(offer, usd):
 
 def test_intervals_reach_from_the_low_to_the_high_ends(offer):
     (drawn,) = fronts([offer("a", 1, 20, spread=1.2), offer("b", 2, 10)])
-    wide, narrow = drawn.offers
+    wide, narrow = drawn.best
     assert wide.span[0] < wide.at[0] < wide.span[2]
     assert wide.span[1] > wide.at[1] > wide.span[3]
-    assert narrow.span == (*narrow.at, *narrow.at)
+    assert narrow.span is None
 
 
 def test_a_machine_is_named_with_the_devices_that_its_figures_are_for(offer):
     scaling = Scaling(devices=8, strategy="ddp", communication="nccl", ranks=[])
     (drawn,) = fronts([offer("a", 1, 20).model_copy(update={"scaling": scaling}), offer("a", 2, 10)])
-    assert [each.name for each in drawn.offers] == ["a:8", "a"]
+    assert [each.name for each in drawn.best] == ["a:8", "a"]
 
 
 numbers = st.integers(1, 12).map(float)
@@ -111,11 +107,9 @@ amounts = st.floats(1e-3, 1e9)
 @given(st.lists(st.tuples(amounts, amounts, st.sampled_from([None, 1.0, 3.0])), max_size=12))
 def test_any_offers_stand_within_the_drawing(offer, rows):
     for drawn in fronts([offer(str(number), *row[:2], spread=row[2]) for number, row in enumerate(rows)]):
-        places = [place for each in drawn.offers for place in (*each.at, *each.span)]
+        spans = [place for each in drawn.best for place in each.span or ()]
+        places = [*spans, *(place for each in (*drawn.best, *drawn.others) for place in each.at)]
         assert all(0 <= place <= 100 for place in places)
-        assert len({each.number for each in drawn.offers if each.number}) == sum(
-            each.number > 0 for each in drawn.offers
-        )
 
 
 percent = st.floats(0, 100)
