@@ -6,7 +6,8 @@
 A session is one real `ab` with its default options, of two commits of a small git repository: the same step twice
 (A/A), or a step with 100 and one with 105 equal matrix products (A/B, 5 % more work). Every sixth is an A/B. Each that
 ends is appended, whatever it says; the file holds the ratio of every round of every launch, so that other rules can be
-tried on it. Rules that were chosen on a file are to be judged by a new one.
+tried on it. Rules that were chosen on a file are to be judged by a new one. `judge` counts the outcomes; besides, those
+of sessions that are drawn from the launches of all, and of every launch by itself.
 """
 
 import argparse
@@ -49,6 +50,7 @@ def build(device):
 """
 PRODUCTS = {"A/A": (100, 100), "A/B": (100, 105)}
 TRUTH = {kind: after / before - 1 for kind, (before, after) in PRODUCTS.items()}
+DRAWS = 2000
 EVERY = 6
 """So many sessions have one A/B among them."""
 
@@ -114,6 +116,7 @@ def judge(path):
         chosen = [session for session in sessions if session["kind"] == kind]
         if chosen:
             tell(kind, chosen)
+        print("  drawn:", dict(Counter(judged(session)[0] for session in drawn(sessions, kind))))
     loads = [load for session in sessions for load in session["load"]]
     print(f"load average {min(loads)} to {max(loads)}, median {median(loads)}")
     between = [float(np.std([np.log(median(rounds)) for rounds in s["ratios"]], ddof=1)) for s in sessions]
@@ -134,6 +137,15 @@ def tell(kind, sessions):
     print(f"  intervals that hold {TRUTH[kind]:+.0%}: {held}, median width {median(width(r) for r in ratios):.2%}")
     alone = Counter(judged(s, slice(at, at + 1))[0] for s in sessions for at in range(len(s["ratios"])))
     print("  one launch alone:", dict(alone))
+
+
+def drawn(sessions, kind):
+    """Sessions whose launches are drawn from all that were measured, less their true change, the sides in any order."""
+    random = np.random.default_rng(1)
+    errors = [np.log(median(rounds) / (1 + TRUTH[s["kind"]])) for s in sessions for rounds in s["ratios"]]
+    shape = DRAWS, len(sessions[0]["ratios"])
+    for launches in random.choice(errors, shape) * random.choice([-1, 1], shape):
+        yield {"ratios": [[(1 + TRUTH[kind]) * float(np.exp(error))] for error in launches]}
 
 
 def wilson(count, total):
