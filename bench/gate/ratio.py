@@ -65,8 +65,8 @@ def ratio_of_launches(base: Sequence[Sequence[float]], new: Sequence[Sequence[fl
     A launch gives one number: the median over its rounds of the ratio of the two turns, in which a drift of the machine
     cancels. Each process keeps its memory layout as long as it lives, so that only launches are independent of each
     other: the interval is Student's t of their numbers, with one degree of freedom less than there are launches. It
-    holds what varies within a launch, too (Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013,
-    section 9: of nested levels only the means of the highest enter the interval).
+    holds what varies within a launch, too: of nested levels only the means of the highest that was repeated enter
+    (Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013, https://doi.org/10.1145/2464157.2464160).
 
     A single launch has the bootstrap of its rounds and an assumed deviation between processes
     (`sslbench.bench.statistics.paired_ratio`).
