@@ -2,8 +2,8 @@
 
 import pytest
 
-from sslbench.bench.gate.timed import compare_records
-from sslbench.reports.gate import FORMATS
+from sslbench.bench.comparison import Cause, Comparison, MetricChange, StepChange, spread_of
+from sslbench.bench.history import Change, History, StepHistory, Trend
 from sslbench.reports.html import render_html, render_probe
 
 
@@ -58,13 +58,55 @@ def whole_report(samples, sweep, on_cards, explained, with_grid):
 
 
 @pytest.fixture(scope="session")
-def pages(whole_report, probed, sweep):
-    """Every kind of page that we write, by its name."""
-    slower = sweep[0].time.model_copy(update={"samples_seconds": [1.2 * one for one in sweep[0].time.samples_seconds]})
-    comparison = compare_records(
-        sweep[:2], [sweep[0].model_copy(update={"time": slower}), sweep[1]], names=("main", "branch"), limits={}
+def gate_page():
+    """A comparison with measured and traced steps, and a history with a change."""
+    base = [0.030 + 1e-4 * (7 * at % 11) for at in range(60)]
+    time = MetricChange(
+        name="time.step_seconds",
+        unit="seconds",
+        base=0.0305,
+        new=0.0335,
+        outcome="regression",
+        allowed=0.001,
+        interval=(0.08, 0.12),
+        p_value=0.001,
     )
-    return {"report": whole_report, "gate": FORMATS["html"](comparison), "probe": render_probe(probed)}
+    causes = tuple(
+        Cause(text=f"`{'x' * 60}` at src/a_long_name_of_a_module.py:{line} is new", change=change)
+        for line, change in ((3, 5e6), (9, -1e6))
+    )
+    memory = MetricChange(
+        name="memory.peak_requested_bytes", unit="bytes", base=1e8, new=1.04e8, outcome="regression", causes=causes
+    )
+    spreads = (spread_of([base, base]), spread_of([[1.1 * step for step in base]]))
+    steps = (
+        StepChange(name="my_step:build", where="torch-cpu", layer="timed", metrics=(time,), spreads=spreads),
+        StepChange(name="my_step:build", where="cuda", layer="exact", metrics=(memory,)),
+    )
+    values = [0.030] * 20 + [0.033] * 20
+    trend = Trend(
+        metric="time.step_seconds",
+        unit="seconds",
+        values=tuple(values),
+        changes=(Change(at=20, share=0.1, before=0.03, after=0.033),),
+    )
+    step = StepHistory(
+        name="my_step:build",
+        where="torch-cpu",
+        records=40,
+        numbers=tuple(range(40)),
+        created=tuple(f"2026-03-01T{at // 2:02d}:00:00+00:00" for at in range(40)),
+        commits=tuple(f"c{at}" for at in range(40)),
+        trends=(trend,),
+    )
+    comparison = Comparison(base="main", new="branch", steps=steps)
+    return render_html((), comparisons=[comparison], histories=[History(source="history/", steps=(step,))])
+
+
+@pytest.fixture(scope="session")
+def pages(whole_report, gate_page, probed):
+    """Every kind of page that we write, by its name."""
+    return {"report": whole_report, "gate": gate_page, "probe": render_probe(probed)}
 
 
 def _complaint(message):
