@@ -11,6 +11,7 @@ from sslbench.bench.explanation import (
     Sharpening,
     Timeline,
 )
+from sslbench.bench.grid import Settings, WhatIf
 from sslbench.bench.measured import Failure, GpuState, PhaseMeasured, Predicted, Rank, Scaling, State, Utilization
 from sslbench.bench.probe.figures import with_figures
 from sslbench.bench.quantities import Energy, Memory, Time
@@ -257,6 +258,49 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="session")
+def with_grid():
+    """A prediction with a grid of other settings around its own: twice the batch takes twice the memory and time."""
+    return _with_grid
+
+
+def _with_grid(record, unknown=""):
+    own = record.recipe.batch_size
+    batches = [own // 2, own, 2 * own, 4 * own]
+    settings = [
+        _settings(record, batches, "bf16", checkpointing=False, share=1.0),
+        _settings(record, batches, "bf16", checkpointing=True, share=0.5),
+        _settings(record, batches, "fp16", checkpointing=False, share=1.0, unknown=unknown),
+    ]
+    return record.model_copy(update={"what_if": WhatIf(batch_sizes=batches, settings=settings)})
+
+
+def _settings(record, batches, precision, *, checkpointing, share, unknown=""):
+    memory, time = record.memory, record.time
+    factors = [batch / record.recipe.batch_size for batch in batches]
+    sizes = [round(share * factor * memory.required_bytes) for factor in factors]
+    seconds = [time.step_seconds * factor * (2 - share) for factor in factors]
+    kept = len(batches) - bool(unknown)  # the last cell could not be computed
+
+    def column(values):
+        return [*list(values)[:kept], *[None] * (len(batches) - kept)]
+
+    return Settings(
+        precision=precision,
+        activation_checkpointing=checkpointing,
+        max_batch_size=int(record.recipe.batch_size * memory.capacity_bytes / memory.required_bytes / share),
+        verdicts=column("fits" if size < memory.capacity_bytes else "does-not-fit" for size in sizes),
+        required_bytes=column(sizes),
+        interval_bytes=column((round(0.9 * size), round(1.1 * size)) for size in sizes),
+        step_seconds=column(seconds),
+        interval_seconds=column((0.8 * second, 1.25 * second) for second in seconds),
+        samples_per_second=column(batch / second for batch, second in zip(batches, seconds, strict=True)),
+        run_seconds=column(1e6 * second / batch for batch, second in zip(batches, seconds, strict=True)),
+        rent_usd=[None] * len(batches),
+        unknown=[*[""] * kept, *[unknown] * (len(batches) - kept)],
+    )
+
+
+@pytest.fixture(scope="session")
 def poisoned(samples, sweep, on_cards):
     """Records with a given text in every place that takes one."""
     records = (*samples, sweep[0], on_cards, sweep[-1])
@@ -302,6 +346,8 @@ def _poisoned_parts(record, text):
         gpu = record.state.gpu_after
         gpu = gpu and gpu.model_copy(update={"throttle_reasons": [text]})
         parts["state"] = record.state.model_copy(update={"governor": text, "container": text, "gpu_after": gpu})
+    if record.kind == "prediction":
+        parts["what_if"] = _with_grid(record, text).what_if
     if record.scaling:
         ranks = [rank.model_copy(update={"device": text}) for rank in record.scaling.ranks]
         parts["scaling"] = record.scaling.model_copy(update={"communication": text, "ranks": ranks})

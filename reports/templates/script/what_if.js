@@ -30,12 +30,17 @@
 
     // A machine has not every precision: what it lacks cannot be chosen, and the recipe's own stands in.
     const allow = () => {
-      const rows = machines.get(String(state().machine));
-      const has = (precision) => [...rows.keys()].some((key) => key.startsWith(`${precision} `));
-      for (const radio of form.elements.precision.length ? form.elements.precision : [form.elements.precision]) {
-        radio.disabled = !has(radio.value);
+      const pairs = [...machines.get(String(state().machine)).keys()].map((key) => key.split(" "));
+      limit("precision", pairs.map(([precision]) => precision));
+      const chosen = form.elements.precision.value;
+      limit("checkpointing", pairs.filter(([precision]) => precision === chosen).map(([, on]) => on));
+    };
+
+    const limit = (name, values) => {
+      for (const radio of form.querySelectorAll(`[name="${name}"]`)) {
+        radio.disabled = !values.includes(radio.value);
+        if (radio.disabled && radio.checked) form.elements[name].value = values.includes(own[name]) ? own[name] : values[0];
       }
-      if (!has(form.elements.precision.value)) form.elements.precision.value = own.precision;
     };
 
     const text = (row, key, part) => row.querySelector(`[data-key="${key}"] ${part}`)?.textContent ?? "";

@@ -31,9 +31,9 @@ def open_trial(open_page, records):
 
 def choose(page, *, machine=None, batch=None, precision=None, checkpointing=None):
     if machine is not None:
-        page.get_by_label("Machine").select_option(index=machine)
+        page.get_by_role("combobox", name="Machine").select_option(index=machine)
     if batch is not None:
-        page.get_by_label("Batch").fill(str(batch))
+        page.get_by_role("slider", name="Batch").fill(str(batch))
     for name in filter(None, (precision, checkpointing)):
         page.get_by_role("radio", name=name, exact=True).check()
 
@@ -47,6 +47,7 @@ def shown(page):
     }
 
 
+@pytest.mark.slow
 def test_every_choice_shows_its_cell(open_trial, records):
     page = open_trial()
     (view,) = what_ifs(records)
@@ -75,7 +76,7 @@ def test_at_first_and_after_a_reset_it_shows_the_recipes_own(open_trial, records
     assert shown(page)["step"] == own.step
     choose(page, batch=3, checkpointing="on")
     assert shown(page)["step"] != own.step
-    page.get_by_role("button", name="Recipe’s own").click()
+    page.get_by_role("button", name="Recipe's own").click()
     page.wait_for_timeout(50)
     assert shown(page)["step"] == own.step
     assert page.url.endswith("#what-if")
@@ -88,16 +89,16 @@ def test_a_choice_is_in_the_address_and_comes_back_from_it(open_trial):
     assert fragment == "what-if=1&machine=other&batch=64&precision=bf16&checkpointing=on"
     again = open_trial(fragment)
     assert shown(again) == shown(page)
-    assert again.get_by_label("Machine").input_value() == "other"
+    assert again.get_by_role("combobox", name="Machine").input_value() == "other"
 
 
-@pytest.mark.parametrize(
-    "fragment", ["what-if=9&batch=64", "what-if=1&machine=nobody&batch=-3&precision=fp64", "%%%", "what-if=1"]
-)
-def test_an_address_that_says_nothing_is_no_error(open_trial, fragment):
+def test_an_address_that_says_nothing_is_no_error(open_trial):
     page = open_trial()
     before = shown(page)
-    assert shown(open_trial(fragment)) == before
+    for fragment in ("what-if=9&batch=64", "what-if=1&machine=nobody&batch=-3&precision=fp64", "%%%", "what-if=1"):
+        page.evaluate("hash => { location.hash = hash }", fragment)
+        page.wait_for_timeout(50)
+        assert shown(page) == before
 
 
 def test_a_precision_that_a_machine_lacks_cannot_be_chosen(open_trial):
@@ -114,4 +115,4 @@ def test_only_the_chosen_machines_picture_is_shown_but_all_of_them_without_a_scr
     assert [each.is_visible() for each in page.locator("article[data-machine]").all()] == [True, False]
     plain = open_page(render_html(records), scripts=False)
     assert [each.is_visible() for each in plain.locator("article[data-machine]").all()] == [True, True]
-    assert not plain.get_by_label("Batch").is_visible()
+    assert not plain.get_by_role("slider").is_visible()
