@@ -62,3 +62,32 @@ def test_a_report_that_cannot_be_written_says_where(run):
 
 def test_no_file_is_a_usage_error(run):
     assert run().exit_code == 2
+
+
+def test_reports_are_merged_with_records(run, tmp_path):
+    assert run(*SAMPLES[:2], "-o", "a.html").exit_code == 0
+    assert run("a.html", *SAMPLES[2:], "-o", "all.json").exit_code == 0
+    assert load_records(tmp_path / "all.json") == [record for path in SAMPLES for record in load_records(path)]
+
+
+def test_an_index_lists_the_reports_and_replaces_none(run, tmp_path):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "other.html").write_text("<p>", encoding="utf-8")
+    assert run(*SAMPLES, "-o", "reports/a.html").exit_code == 0
+    result = run("--index", "reports")
+    assert (result.exit_code, result.stdout) == (0, f"{Path('reports/index.html')}\n")
+    assert result.stderr.startswith("sslbench: left out reports/other.html: is no report")
+    assert 'href="a.html"' in (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+    assert run("--index", "reports").exit_code == 0
+    result = run("--index", "reports", "-o", "reports/a.html")
+    assert result.exit_code == 2
+    assert "is a report, which the index would replace" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--index", ".", SAMPLES[0]], ["--index", ".", "--format", "json"], [SAMPLES[0], "-o", "-", "--open"]]
+)
+def test_options_that_do_not_go_together_are_usage_errors(run, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Error: --" in result.stderr
