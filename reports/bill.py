@@ -122,10 +122,15 @@ def _words(value: float | None, how: Callable[[float], str]) -> str:
     return "" if value is None else how(value)
 
 
-def _plan(plan: Plan) -> str:
-    machines = f" in {plan.machines:,} machines" if plan.machines > 1 else ""
+def plan_words(plan: Plan) -> str:
+    """What several devices make of a step, and what communication costs: `ddp: 97 % of as many single ones; ...`."""
     return (
-        f"{plan.devices:,}{machines}, {plan.strategy}: {format_share(plan.efficiency)} of as many single ones; "
+        f"{plan.strategy}: {format_share(plan.efficiency)} of as many single ones; "
         f"{format_bytes(plan.communication_bytes)} exchanged a step in {format_seconds(plan.communication_seconds)}, "
         f"of which {format_seconds(plan.exposed_seconds)} not hidden"
     )
+
+
+def _plan(plan: Plan) -> str:
+    machines = f" in {plan.machines:,} machines" if plan.machines > 1 else ""
+    return f"{plan.devices:,}{machines}, {plan_words(plan)}"

@@ -75,7 +75,8 @@ def _front(records: Sequence[Record]) -> Front | None:
         return None
     front = [runs[place] for place in sorted(best([run.point for run in runs]))]
     (slowest, _), (_, dearest) = front[-1].point, front[0].point
-    near = [run for run in runs if run.point[0] <= _FAR * slowest and run.point[1] <= _FAR * dearest]
+    close = [run for run in runs if run.point[0] <= _FAR * slowest and run.point[1] <= _FAR * dearest]
+    near = close if len(close) > 1 else runs
     axes = _axes([*(run.point for run in near), *(end for run in front for end in run.ends or ())])
     first = tuple(_offer(run, axes) for run in front)
     others = tuple(_offer(run, axes) for run in near if run not in front)

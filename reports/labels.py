@@ -21,6 +21,7 @@ _PLACES = (
     (8, 16, "start"),
 )
 """Where a name may begin, to the right of and below its point in pixels; the first is tried first."""
+_RIGHT_FIRST = tuple(sorted(_PLACES, key=lambda place: place[2] != "start"))
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -46,6 +47,7 @@ def place_labels(
     others: Sequence[tuple[float, float]] = (),
     *,
     height: float = 300.0,
+    right: bool = False,
 ) -> list[Label]:
     """Names beside their points, for each screen; those that find no room there are left out, the first choose first.
 
@@ -54,21 +56,30 @@ def place_labels(
         points: where each stands, in percent of the drawing.
         others: points without a name, which names keep clear of where they can.
         height: of the drawing in pixels.
+        right: whether they stand to the right where they can, as at the end of a line.
     """
-    return [label for screen, width in _SCREENS for label in _placed(names, points, others, screen, (width, height))]
+    places = _RIGHT_FIRST if right else _PLACES
+    return [
+        label
+        for screen, width in _SCREENS
+        for label in _placed(names, points, _Drawing(screen, (width, height), others, places))
+    ]
 
 
-def _placed(
-    names: Sequence[str],
-    points: Sequence[tuple[float, float]],
-    others: Sequence[tuple[float, float]],
-    screen: str,
-    size: tuple[float, float],
-) -> Iterator[Label]:
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    screen: str
+    size: tuple[float, float]
+    others: Sequence[tuple[float, float]]
+    places: Sequence[tuple[float, float, str]]
+
+
+def _placed(names: Sequence[str], points: Sequence[tuple[float, float]], drawing: _Drawing) -> Iterator[Label]:
+    size = drawing.size
     taken = [_dot(point, size) for point in points]
-    faint = [_dot(point, size) for point in others]
+    faint = [_dot(point, size) for point in drawing.others]
     for name, point in zip(names, points, strict=True):
-        boxes = ((Label(name, screen, point, *place), _box(name, point, place, size)) for place in _PLACES)
+        boxes = [(Label(name, drawing.screen, point, *at), _box(name, point, at, size)) for at in drawing.places]
         free = [(label, box) for label, box in boxes if _within(box, size) and not _hit(box, taken)]
         if free:
             label, box = next((each for each in free if not _hit(each[1], faint)), free[0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.record import Record
 from sslbench.reports.axes import LinearAxis, LogAxis, linear_axis, log_axis
-from sslbench.reports.bill import run_view
+from sslbench.reports.bill import plan_words
 from sslbench.reports.device_steps import DeviceStep, Run, device_runs
 from sslbench.reports.labels import Label, place_labels
 from sslbench.reports.ranks import scaling_view
@@ -85,9 +85,8 @@ class ScalingPicture:
     """Throughput and efficiency of one recipe, with their table."""
 
     recipe: RecipeLabel
-    summary: str
-    costs: tuple[str, ...]
-    """What communication costs each machine with its most devices."""
+    words: tuple[str, ...]
+    """What the most devices reach, and what communication costs there."""
     unit: str
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
@@ -113,15 +112,14 @@ def _picture(runs: Sequence[Run]) -> ScalingPicture:
     tops, shares = [each.points[-1].at for each in series], [each.points[-1].efficiency_at for each in series]
     return ScalingPicture(
         recipe=recipe_label(recipe),
-        summary="; ".join(f"{_where(steps[-1])}: {_words(steps[-1])}" for _, steps in drawn),
-        costs=tuple(f"{name}, {steps[-1].basis}: {_cost(steps[-1])}" for name, steps in drawn),
+        words=tuple(f"{_where(step)}: {_cost(step)}" for step in _told([steps[-1] for _, steps in drawn])),
         unit=f"{sample_unit(recipe)}/s",
         x_ticks=tuple((axes.x.place(count), f"{count:,}") for count in counts[:: -(-len(counts) // 8)]),
         y_ticks=tuple((axes.y.place(tick), format_tick(format_si(tick, ""))) for tick in axes.y.few_ticks()),
         efficiency_ticks=tuple((axes.share.place(tick), format_share(tick)) for tick in axes.share.ticks()),
         series=tuple(series),
-        labels=tuple(place_labels(ends, tops)),
-        efficiency_labels=tuple(place_labels(ends, shares, height=_LOW)),
+        labels=tuple(place_labels(ends, tops, right=True)),
+        efficiency_labels=tuple(place_labels(ends, shares, height=_LOW, right=True)),
         rows=tuple(_row(name, step) for name, steps in drawn for step in steps),
         rest=f"{len(runs) - MOST:,} slower ones are not shown" if len(runs) > MOST else "",
     )
@@ -142,7 +140,7 @@ def _axes(runs: Sequence[Sequence[DeviceStep]]) -> _Axes:
     rates = [step.rate(end) for step in steps for end in (step.seconds, *(step.interval or ())) if end > 0]
     floor = next(floor for floor in _FLOORS if floor < min(shares) or floor == 0)
     return _Axes(
-        LogAxis(1.0, float(most), 4.0, 96.0),
+        LogAxis(1.0, float(most), 3.0, 82.0),
         log_axis([*ideal, *rates], 100.0, 0.0),
         linear_axis(max(1.0, *shares) + (1 - floor) / 10, 100.0, 0.0, low=floor, most=5),
     )
@@ -174,15 +172,22 @@ def _where(step: DeviceStep) -> str:
     return f"{step.devices:,} {plain(step.record.machine.name, LABEL_LENGTH)}, {step.basis}"
 
 
+def _told(last: Sequence[DeviceStep]) -> list[DeviceStep]:
+    """Those that the text tells of: all of two, else the fastest, the one that loses most, and what was measured."""
+    least = min(last, key=lambda step: step.efficiency)
+    return [step for step in last if len(last) < 3 or step in (last[0], least) or step.basis == "measured"]
+
+
 def _words(step: DeviceStep) -> str:
     reached = format_rate(step.samples_per_second, sample_unit(step.record.recipe))
     return reached if step.devices == 1 else f"{reached}, {format_share(step.efficiency)} of as many single ones"
 
 
 def _cost(step: DeviceStep) -> str:
-    """What the devices exchange, or how they were measured."""
-    measured = scaling_view(step.record.scaling)
-    return measured.summary if measured else run_view(step.record).devices
+    """The throughput with what the devices exchange, or how they were measured."""
+    plan, measured = step.record.plan, scaling_view(step.record.scaling)
+    rest = plan_words(plan) if plan else measured.summary if measured else ""
+    return f"{format_rate(step.samples_per_second, sample_unit(step.record.recipe))}, {rest}"
 
 
 def _row(name: str, step: DeviceStep) -> ScalingRow:
