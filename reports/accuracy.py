@@ -8,7 +8,7 @@ from typing import Any
 from sslbench.bench.accuracy import Accuracy, Comparison, Verdicts
 from sslbench.bench.published.rows import stated_accuracy
 from sslbench.reports.gfm import table
-from sslbench.reports.units import format_bytes, format_seconds
+from sslbench.reports.units import format_bytes, format_seconds, format_share
 
 _METRICS = {
     "allocated": "peak allocated",
@@ -88,8 +88,8 @@ def _summary(what: str, errors: Sequence[Accuracy]) -> str:
     inside = sum(each.rows * (each.inside or 0.0) for each in errors) / rows
     worst = max(each.worst for each in errors)
     return (
-        f"{what}: {mean:.1%} off in the mean over {rows} published measurements, {worst:.0%} at worst; "
-        f"{inside:.0%} of them lie in the 90 % interval."
+        f"{what}: {format_share(mean)} off in the mean over {rows} published measurements, {format_share(worst)} at worst; "
+        f"{format_share(inside)} of them lie in the 90 % interval."
     )
 
 

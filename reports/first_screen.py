@@ -31,8 +31,7 @@ def facts(view: PredictionView, record: Record) -> tuple[Fact, ...]:
     step_energy = f"{run.step_energy} a step" if run.step_energy else ""
     found = (
         Fact("Memory needed", view.memory, _known(view.memory_interval, fits)),
-        Fact("Step time", view.step_time, _known(view.step_interval, moot)),
-        Fact("Throughput", view.throughput, _known(moot)),
+        Fact("Step time", view.step_time, _known(view.step_interval, view.throughput, moot)),
         Fact("Largest batch that fits", view.max_batch, _known(asked)),
         Fact("Whole run", run.time, _known(run.time_interval, run.budget)),
         Fact("Rent of the run", run.rent, _known(run.rent_interval)),
@@ -83,17 +82,16 @@ def _other_settings(record: Record) -> str:
 
 
 def highlights(views: Sequence[PredictionView], marks: Sequence[Sequence[str]]) -> Iterator[tuple[str, str, str]]:
-    """What is best among predictions of one recipe: the mark, the machine, and its figure."""
-    figures = {
-        "fastest": lambda view: f"{view.step_time} a step",
-        "cheapest run": lambda view: view.run.rent,
-        "least energy": lambda view: view.run.energy,
-        "least memory": lambda view: view.required,
-    }
-    for mark, figure in figures.items():
-        for view, own in zip(views, marks, strict=True):
-            if mark in own:
-                yield mark.capitalize(), view.machine, figure(view)
+    """The best of some predictions of one recipe: what it is best at, the machine, and the figures."""
+    for view, own in zip(views, marks, strict=True):
+        figures = {
+            "fastest": f"{view.step_time} a step",
+            "cheapest run": view.run.rent,
+            "least energy": view.run.energy,
+            "least memory": view.required,
+        }
+        if own:
+            yield ", ".join(own).capitalize(), view.machine, ", ".join(figures[mark] for mark in own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class PredictionGroup:
     marks: tuple[tuple[str, ...], ...]
     """What each is best at."""
     highlights: tuple[tuple[str, str, str], ...]
-    """What is best, the machine, and its figure."""
+    """What a machine is best at, the machine, and the figures."""
     verdicts: str
     """How many fit."""
     rate_unit: str
