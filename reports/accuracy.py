@@ -88,8 +88,8 @@ def _summary(what: str, errors: Sequence[Accuracy]) -> str:
     inside = sum(each.rows * (each.inside or 0.0) for each in errors) / rows
     worst = max(each.worst for each in errors)
     return (
-        f"{what}: {format_share(mean)} off in the mean over {rows} published measurements, {format_share(worst)} at worst; "
-        f"{format_share(inside)} of them lie in the 90 % interval."
+        f"{what}: {format_share(mean)} off in the mean over {rows} published measurements, "
+        f"{format_share(worst)} at worst; {format_share(inside)} of them lie in the 90 % interval."
     )
 
 

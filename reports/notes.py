@@ -66,7 +66,7 @@ def command_notes(records: Sequence[Record], labels: Labels) -> tuple[tuple[str,
         label = labels[id(record)]
         backend = f", {record.backend}" if record.kind == "measurement" and record.backend not in label else ""
         made.setdefault(command_text(record), []).append(label + backend)
-    return tuple(("; ".join(dict.fromkeys(names)), command) for command, names in made.items())
+    return tuple((_named(names), command) for command, names in made.items())
 
 
 def _named(labels: Sequence[str]) -> str:
