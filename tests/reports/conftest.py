@@ -264,11 +264,11 @@ def with_grid():
 
 
 def _with_grid(record, unknown=""):
-    own = record.recipe.batch_size
+    own, precision = record.recipe.batch_size, record.recipe.precision
     batches = [own // 2, own, 2 * own, 4 * own]
     settings = [
-        _settings(record, batches, "bf16", checkpointing=False, share=1.0),
-        _settings(record, batches, "bf16", checkpointing=True, share=0.5),
+        _settings(record, batches, precision, checkpointing=False, share=1.0),
+        _settings(record, batches, precision, checkpointing=True, share=0.5),
         _settings(record, batches, "fp16", checkpointing=False, share=1.0, unknown=unknown),
     ]
     return record.model_copy(update={"what_if": WhatIf(batch_sizes=batches, settings=settings)})
