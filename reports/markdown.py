@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from sslbench.bench.comparison import Comparison
 from sslbench.bench.history import History
 from sslbench.bench.record import Record
+from sslbench.reports.explain_text import explanations_markdown
 from sslbench.reports.gate_text import gate_markdown
 from sslbench.reports.gfm import escape, table
 from sslbench.reports.history import history_markdown
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.phases import PhaseSegment
+from sslbench.reports.pictures_markdown import front_markdown, scaling_markdown
 from sslbench.reports.report_view import Report, build_report
 from sslbench.reports.view import PredictionView
 from sslbench.reports.what_if_markdown import what_if_markdown
@@ -27,7 +29,8 @@ def render_markdown(
     """The report of some records, comparisons and histories as Markdown."""
     report = build_report(records, comparisons=comparisons, histories=histories, title=title)
     parts = [f"## {escape(report.title)}", escape(report.contents), *_predictions(report)]
-    parts += [*map(what_if_markdown, report.what_ifs), *_comparisons(report)]
+    parts += [*map(what_if_markdown, report.what_ifs), *map(front_markdown, report.fronts)]
+    parts += [*map(scaling_markdown, report.scaling), explanations_markdown(records), *_comparisons(report)]
     parts += [*_measurements(report), *map(gate_markdown, comparisons), *map(history_markdown, histories)]
     parts += [*_warnings(report), *_commands(report)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"

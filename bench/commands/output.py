@@ -89,12 +89,11 @@ def keep(records: Sequence[Record], output: Path | None) -> None:
         write_atomically(output, render_records(records, file_format(output)))
 
 
-def announce(output: Path | None, *, open_: bool = False, several: bool = False) -> None:
-    """Say on stderr where the file is, and open it where that was asked for."""
+def announce(output: Path | None, *, open_: bool = False, data: str = "record") -> None:
+    """Say on stderr where the file is, and open it where that was asked for; `data` is what its JSON is called."""
     if output is None:
         return
-    what = "record" if file_format(output) == "json" else "report"
-    click.echo(f"{what}{'s' if several and what == 'record' else ''}: {output}", err=True)
+    click.echo(f"{data if file_format(output) == 'json' else 'report'}: {output}", err=True)
     if open_:
         open_page(output)
 
@@ -109,9 +108,7 @@ def emit(records: Sequence[Record], *, format_: str, output: Path | None, open_:
     if format_ == "json":
         click.echo(dump_records(records), nl=False)
     elif format_ == "markdown":
-        from sslbench.reports.explain_text import explanations_markdown  # noqa: PLC0415 - imports rich
-
-        click.echo(render_records(records, "markdown") + explanations_markdown(records), nl=False)
+        click.echo(render_records(records, "markdown"), nl=False)
     else:
         from rich.console import Console  # noqa: PLC0415 - takes a tenth of a second
 

@@ -9,6 +9,7 @@ from sslbench.bench.measured import Scaling
 from sslbench.reports.front import best, fronts
 from sslbench.reports.html import render_html
 from sslbench.reports.labels import place_labels
+from sslbench.reports.markdown import render_markdown
 
 DAY = 86_400.0
 
@@ -133,3 +134,10 @@ def test_names_hide_neither_each_other_nor_a_point(rows):
                 assert apart
             for x, y in points:
                 assert not (one[0] < x * width / 100 < one[2] and one[1] < 3 * y < one[3])
+
+
+def test_markdown_has_the_front_as_a_table(offer):
+    text = render_markdown([offer("a", 1, 20, spread=1.2), offer("b", 2, 10), offer("c", 3, 30), offer("d", 1, None)])
+    assert "| a | 24 h 00 min | 20 h 00 min to 28 h 48 min | 20.00 USD | 16.67 to 24.00 USD | fits |" in text
+    assert "| c | 3.00 days" not in text.partition("### Time against cost")[2]
+    assert "Not shown: d: rent not known." in text

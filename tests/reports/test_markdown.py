@@ -43,7 +43,9 @@ def test_hostile_texts_stay_in_their_cell(hostile, samples):
     rendered = render_markdown(records, title=text)
     assert escape(plain(text, 100)) in rendered
     prose = rendered.split("\n### How to reproduce")[0]
-    assert {cells(line) for line in rows(prose)} == {10, 9, 8, 6}
+    tables = re.findall(r"(?:^\|.*\n)+", prose + "\n", re.MULTILINE)
+    assert len(tables) > 5
+    assert all(len({cells(line) for line in rows(table)}) == 1 for table in tables)
     assert set(re.findall(r"(?<!\\)<[^>]*>", prose)) == {"<br>"}
     assert not re.search(r"(?<!\\)\]\(", prose)
     assert "\u202e" not in rendered

@@ -1,5 +1,7 @@
 """Several devices in a picture: throughput, the ideal, and efficiency."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from sslbench.bench.billing import Plan
 from sslbench.bench.quantities import Time
 from sslbench.reports.html import render_html
+from sslbench.reports.markdown import render_markdown
 from sslbench.reports.scaling import MOST, scaling_pictures
 
 
@@ -99,3 +102,8 @@ def test_any_devices_stand_within_the_drawing(grown, rows):
             places = [place for point in series.points for place in (*point.at, *point.efficiency_at)]
             assert all(0 <= place <= 100 for place in (*places, *spans, *series.ideal))
             assert [point.at[0] for point in series.points] == sorted(point.at[0] for point in series.points)
+
+
+def test_markdown_has_the_devices_as_a_table(grown):
+    text = render_markdown([grown(8, 0.125)])
+    assert re.search(r"^\| a100 \| 8 \| predicted \| .* \| 125 ms \| 112 to 138 ms \| 80 % \|$", text, re.MULTILINE)
