@@ -135,6 +135,8 @@ def tell(kind, sessions):
         print(f"  {outcome}: {count}, 95 % interval of the rate {low:.1%} to {high:.1%}")
     print(f"  changes from {changes[0]:+.2%} to {changes[-1]:+.2%}, median {median(changes):+.2%}")
     print(f"  intervals that hold {TRUTH[kind]:+.0%}: {held}, median width {median(width(r) for r in ratios):.2%}")
+    beyond = sum(ratio.interval[0] > SLOWDOWN_IN_TURNS.share for ratio in ratios)
+    print(f"  intervals that exclude the limit, too: {beyond}")
     alone = Counter(judged(s, slice(at, at + 1))[0] for s in sessions for at in range(len(s["ratios"])))
     print("  one launch alone:", dict(alone))
 
