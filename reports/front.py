@@ -13,6 +13,8 @@ from sslbench.reports.words import RecipeLabel, VerdictWords, recipe_label, shor
 
 _FAR = 4.0
 """Machines so many times slower or dearer than the slowest or dearest of the front would press it into a corner."""
+_FEW = 8
+"""Machines that are all named; of more, those of the front."""
 _UNITS = ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 _Point = tuple[float, float]
@@ -48,7 +50,7 @@ class Front:
     others: tuple[Offer, ...]
     """Those that are not far off."""
     labels: tuple[Label, ...]
-    """Names of the front's, as many as find room."""
+    """Names, as many as find room."""
     left_out: str
 
 
@@ -90,9 +92,7 @@ def _front(records: Sequence[Record]) -> Front | None:
         stairs=_stairs([offer.at for offer in first]),
         best=first,
         others=others,
-        labels=tuple(
-            place_labels([offer.name for offer in first], [offer.at for offer in first], [offer.at for offer in others])
-        ),
+        labels=tuple(_labels(first, others)),
         left_out=_left_out(records, [run.record for run in runs if run not in near]),
     )
 
@@ -144,6 +144,12 @@ def _offer(run: _Run, axes: _Axes) -> Offer:
         at=axes.place(run.point),
         span=(*axes.place(run.ends[0]), *axes.place(run.ends[1])) if run.ends else None,
     )
+
+
+def _labels(front: Sequence[Offer], others: Sequence[Offer]) -> list[Label]:
+    """Names of the front, and of the others if they are few."""
+    named, rest = ([*front, *others], []) if len(front) + len(others) <= _FEW else (list(front), others)
+    return place_labels([each.name for each in named], [each.at for each in named], [each.at for each in rest])
 
 
 def _stairs(places: Sequence[tuple[float, float]]) -> str:

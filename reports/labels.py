@@ -8,8 +8,8 @@ _CHARACTER, _LINE = 7.0, 14.0
 _DOT = 6.0
 """Half the side of a point's own place, in pixels."""
 
-_SCREENS = (("wide", 860.0), ("narrow", 270.0))
-"""CSS classes of the names that a wide and a narrow screen show, and how wide a drawing is there, in pixels."""
+_SCREENS = (("wide", 700.0), ("narrow", 270.0))
+"""CSS classes of the names that a wide and a narrow drawing show, and how wide these are, in pixels."""
 _PLACES = (
     (-9, 4, "end"),
     (-8, 16, "end"),
@@ -49,7 +49,7 @@ def place_labels(
     height: float = 300.0,
     right: bool = False,
 ) -> list[Label]:
-    """Names beside their points, for each screen; those that find no room there are left out, the first choose first.
+    """Names beside their points, for each width; those that find no room there are left out, the first choose first.
 
     Args:
         names: what is written.

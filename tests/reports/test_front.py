@@ -120,7 +120,7 @@ percent = st.floats(0, 100)
 @given(st.lists(st.tuples(st.text("abc:", min_size=1, max_size=14), percent, percent), max_size=12))
 def test_names_hide_neither_each_other_nor_a_point(rows):
     names, points = [name for name, _, _ in rows], [(x, y) for _, x, y in rows]
-    for screen, width in (("wide", 860), ("narrow", 270)):
+    for screen, width in (("wide", 700), ("narrow", 270)):
         boxes = []
         for label in place_labels(names, points):
             if label.screen == screen:
