@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sslbench.bench.grid import Settings
+from sslbench.bench.recipe import PRECISIONS
 from sslbench.bench.record import Record
 from sslbench.reports.batch_curve import BatchCurve, batch_curve, settings_label
 from sslbench.reports.bill import format_run, format_usd
@@ -111,7 +112,7 @@ def what_ifs(records: Sequence[Record]) -> Iterator[WhatIfView]:
 def _view(records: Sequence[Record]) -> WhatIfView:
     recipe = records[0].recipe
     machines = tuple(_machine(record) for record in records)
-    every = [each for machine in machines for each in machine.settings]
+    every = sorted((each for machine in machines for each in machine.settings), key=_order)
     grid = records[0].what_if
     own_batch = f"{recipe.batch_size:,}"
     own = settings_label(recipe.precision, checkpointing=recipe.activation_checkpointing)
@@ -127,6 +128,10 @@ def _view(records: Sequence[Record]) -> WhatIfView:
         labels=tuple(dict.fromkeys(each.label for each in every)),
         machines=machines,
     )
+
+
+def _order(settings: SettingsView) -> tuple[int, bool]:
+    return PRECISIONS.index(settings.precision), settings.checkpointing
 
 
 def _machine(record: Record) -> MachineView:
