@@ -31,6 +31,7 @@ def settings_of(record, precision, checkpointing):
     return found
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_recipes_own_settings_is_the_record_itself(records):
     for record in records:
         own = settings_of(record, "fp16", False)
@@ -45,6 +46,7 @@ def test_the_cell_of_the_recipes_own_settings_is_the_record_itself(records):
         assert own.max_batch_size == record.max_batch_size
 
 
+@pytest.mark.slow
 def test_another_cell_is_what_a_full_trace_of_those_settings_gives(records):
     changed = RECIPE.with_options(batch_size=32, precision="fp32", activation_checkpointing=True)
     alone = predict(TraceSource(changed, CACHE).trace(T4.device, 32), T4)
@@ -55,6 +57,7 @@ def test_another_cell_is_what_a_full_trace_of_those_settings_gives(records):
     assert found.verdicts[cell] == alone.verdict
 
 
+@pytest.mark.slow
 def test_the_grid_has_the_machines_precisions_and_ends_beyond_what_fits(records):
     for record in records:
         grid = record.what_if
@@ -73,6 +76,7 @@ def test_the_grid_has_the_machines_precisions_and_ends_beyond_what_fits(records)
             )  # below, the allocator rounds
 
 
+@pytest.mark.slow
 def test_checkpointing_holds_less_and_takes_longer(records):
     off, on = (settings_of(records[0], "fp32", checkpointing) for checkpointing in (False, True))
     assert on.max_batch_size > off.max_batch_size
@@ -118,6 +122,9 @@ def factory_grid(tmp_path, parameter, batch):
 def test_of_a_step_of_ones_own_only_the_batch_varies_and_a_batch_that_fails_says_why(tmp_path):
     record = factory_grid(tmp_path, ", batch_size=32", "batch_size")
     (found,) = record.what_if.settings
+    own = record.what_if.batch_sizes.index(32)
+    assert found.required_bytes[own] == record.memory.required_bytes
+    assert found.step_seconds[own] == record.time.step_seconds
     for batch, verdict, unknown in zip(record.what_if.batch_sizes, found.verdicts, found.unknown, strict=True):
         assert verdict == (None if batch > 40 else "fits")
         assert unknown == "" if batch <= 40 else "at most 40" in unknown
