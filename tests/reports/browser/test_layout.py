@@ -9,12 +9,13 @@ OVERFLOWING = """
 () => {
   const wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= wide) return [];
+  const scrolls = each => each && (getComputedStyle(each).overflowX !== "visible" || scrolls(each.parentElement));
   return [...document.body.querySelectorAll("*")]
-    .filter(each => each.getBoundingClientRect().right > wide + 1)
-    .map(each => `${each.tagName} ${each.className.baseVal ?? each.className}`);
+    .filter(each => each.getBoundingClientRect().right > wide + 1 && !scrolls(each.parentElement))
+    .map(each => `${each.tagName} ${each.textContent.trim().slice(0, 40)}`);
 }
 """
-"""Elements that reach beyond the right edge of a page that scrolls sideways."""
+"""What reaches beyond the right edge of a page that scrolls sideways."""
 
 
 @pytest.mark.parametrize("name", ["report", "gate", "probe"])
