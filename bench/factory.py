@@ -13,6 +13,7 @@ import torch
 
 from sslbench.bench.blame import in_brief, users_line
 from sslbench.bench.errors import RecipeError, SSLBenchError
+from sslbench.bench.files import with_home
 from sslbench.bench.recipe import Recipe
 from sslbench.bench.resolve import SIZES
 
@@ -59,7 +60,7 @@ def factory_parameters(recipe: Recipe) -> Mapping[str, inspect.Parameter]:
 
 def _load(recipe: Recipe) -> tuple[Path, Callable[..., Any]]:
     file, _, name = recipe.factory.rpartition(":")
-    path = Path(file)
+    path = with_home(file)
     if not path.is_file():
         raise RecipeError(f"{path}: no such file")
     module = _module(path)

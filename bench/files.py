@@ -27,6 +27,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: is not TOML: {error}") from error
 
 
+def without_home(path: str) -> str:
+    """A path with `~` in place of the user's home folder: what is shared names no user."""
+    home = str(Path.home())
+    return f"~{path.removeprefix(home)}" if path.startswith(home.rstrip(os.sep) + os.sep) and home != os.sep else path
+
+
+def with_home(path: str) -> Path:
+    """The file that `without_home` has written."""
+    return Path.home() / path.removeprefix("~/") if path.startswith("~/") else Path(path)
+
+
 def check_writable(path: Path) -> None:
     """Minutes of measuring are not lost to a misspelt folder.
 

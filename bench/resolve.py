@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sslbench.bench.errors import RecipeError
-from sslbench.bench.files import read_toml
+from sslbench.bench.files import read_toml, with_home, without_home
 from sslbench.bench.recipe import Recipe, parse_recipe
 from sslbench.kernels.catalog import objective_names, recipe_tables
 from sslbench.kernels.model_tables import model_table, timm_name
@@ -31,7 +31,7 @@ def resolve_recipe(argument: str, changes: dict[str, Any]) -> Recipe:
         return _changed(recipe_tables()[argument], changes, where=f"recipe {argument}")
     if ".py:" in argument or argument.endswith(".py"):
         return _factory(argument, changes)
-    path = Path(argument)
+    path = with_home(argument)
     if path.suffix == ".toml" or _is_file(path):
         return _changed(_recipe_table(path), changes, where=str(path))
     raise RecipeError(
@@ -92,7 +92,7 @@ def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
     file, _, function = argument.rpartition(":") if not argument.endswith(".py") else (argument, "", "")
     if not function.isidentifier():
         raise RecipeError(f"{argument}: expected file.py:function, such as my_step.py:build")
-    path = Path(file)
+    path = with_home(file)
     if not _is_file(path):
         raise RecipeError(f"{file}: no such file")
     options = dict(changes.get("options", {}))
@@ -102,7 +102,7 @@ def _factory(argument: str, changes: dict[str, Any]) -> Recipe:
     table = {
         "name": f"{path.stem}:{function}",
         "objective": CUSTOM,
-        "factory": f"{path.resolve()}:{function}",
+        "factory": f"{without_home(str(path.resolve()))}:{function}",
         **changes,
         **fields,
         "options": {**options, **said},

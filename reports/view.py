@@ -139,7 +139,13 @@ def best_first(records: Sequence[Record]) -> list[Record]:
 def command_text(record: Record) -> str:
     """The command that makes the record again, quoted for a POSIX shell."""
     arguments = record.command[1:] if record.command[:1] == ["sslbench"] else record.command
-    return plain(shlex.join(["sslbench", *arguments]), COMMAND_LENGTH)
+    return plain(" ".join(["sslbench", *map(_quoted, arguments)]), COMMAND_LENGTH)
+
+
+def _quoted(word: str) -> str:
+    """A word for the shell; a `~` at its beginning stays one that the shell knows."""
+    home = "~/" if word.startswith("~/") else ""
+    return home + shlex.quote(word.removeprefix(home))
 
 
 def _memory_of(record: Record) -> str:

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from sslbench.bench.commands.lists import join_value
 from sslbench.bench.commands.options import HOW_ANSWERED, parse_value, spelled_option
+from sslbench.bench.files import without_home
 from sslbench.bench.measure.backends import default_backend
 from sslbench.bench.measure.matrix import Matrix, load_matrix
 from sslbench.bench.measure.plan import AUTO, RECIPE_KEYS, SWITCHES, Configuration, Row, expand, unique
@@ -95,7 +96,7 @@ def _command(ctx: click.Context, row: Row, devices: int) -> list[str]:
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if name == "recipes":
-            words.append(str(row["recipe"]))
+            words.append(without_home(str(row["recipe"])))
         elif name == "settings":
             for key, value in row.items():
                 if key.startswith(_OWN):

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from sslbench.bench.commands.lists import CommaList, join_value, split_list
+from sslbench.bench.files import without_home
 from sslbench.bench.recipe import ATTENTIONS, PRECISIONS, STAGES, Option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -173,7 +174,7 @@ def arguments_of(ctx: click.Context) -> list[str]:
 
 def _spelled(parameter: click.Parameter, value: Any) -> list[str]:
     if isinstance(parameter, click.Argument):
-        return [str(value)]
+        return [without_home(str(value))]
     if parameter.name == "settings":
         return [word for key, setting in value for word in ("--set", f"{key}={setting}")]
     return spelled_option(parameter, value)
@@ -187,7 +188,11 @@ def spelled_option(parameter: click.Parameter, value: Any) -> list[str]:
         )
     values = value if isinstance(value, tuple) else (value,)
     several = isinstance(parameter.type, CommaList)
-    return [word for each in values for word in (parameter.opts[-1], join_value(each) if several else str(each))]
+    return [
+        word
+        for each in values
+        for word in (parameter.opts[-1], join_value(each) if several else without_home(str(each)))
+    ]
 
 
 answer_format: Decorator = click.option(

@@ -4,6 +4,7 @@ import re
 import signal
 from pathlib import Path
 
+from sslbench.bench.files import with_home
 from sslbench.bench.measured import FailureKind
 
 SMALLER = "lower --batch-size, or ask `sslbench fit` what would fit"
@@ -103,7 +104,7 @@ def place_in_stack(output: str, factory: str) -> str:
     """
     stacks = [list(_FRAME.finditer(stack)) for stack in output.split(_STACK_HEAD)[1:]]
     frames = next((stack for stack in reversed(stacks) if stack), [])
-    own = Path(factory.rpartition(":")[0]).resolve() if factory else None
+    own = with_home(factory.rpartition(":")[0]).resolve() if factory else None
     users = next((index for index, frame in enumerate(frames) if Path(frame["file"]).resolve() == own), None)
     chosen = frames[:_STACK_LINES] if users is None else [*frames[:users][:_STACK_LINES], frames[users]]
     named = [f"{Path(frame['file']).name}:{frame['line']} in {frame['function']}" for frame in chosen]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sslbench.bench.environment import describe_environment
+from sslbench.bench.files import with_home, without_home
 from sslbench.bench.git import commit_of, has_changes
 from sslbench.bench.measure.backends import on_processor
 from sslbench.bench.measure.gpu import Gpu
@@ -72,7 +73,7 @@ def make_record(
 
 def _code(recipe: Recipe) -> dict[str, object]:
     """The git commit of the user's own code: where the factory lies, else where we run."""
-    folder = Path(recipe.factory.rpartition(":")[0]).parent if recipe.factory else Path.cwd()
+    folder = with_home(recipe.factory.rpartition(":")[0]).parent if recipe.factory else Path.cwd()
     return {"commit": commit_of(folder), "uncommitted": has_changes(folder)}
 
 
@@ -87,7 +88,7 @@ def with_data(record: Record, outcome: Outcome, source: Source) -> Record:
     fed_s = statistics.fmean(outcome.fed_samples_seconds)
     data = Data(
         kind=source.kind,
-        source=source.path,
+        source=without_home(source.path),
         items=outcome.items,
         workers=source.workers,
         loader_samples_per_second=rate,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from sslbench.bench.files import with_home, without_home
 from sslbench.bench.measure.messages import RUN, Outcome, Phase
 
 _STEP_EVENTS_PER_SECOND = 20
@@ -104,6 +105,6 @@ def place_of(error: BaseException, factory: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return ""
-    own = Path(factory.rpartition(":")[0]).resolve() if factory else None
+    own = with_home(factory.rpartition(":")[0]).resolve() if factory else None
     frame = next((frame for frame in reversed(frames) if Path(frame.filename).resolve() == own), frames[-1])
-    return f"{frame.filename}:{frame.lineno}"
+    return f"{without_home(frame.filename)}:{frame.lineno}"

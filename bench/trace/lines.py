@@ -13,6 +13,8 @@ from types import CodeType, FrameType
 import torch
 from torch.autograd import graph
 
+from sslbench.bench.files import without_home
+
 Origin = tuple[int, int]
 """Line, an index into `SourceLines.lines`, and module, an index into the trace's modules."""
 UNKNOWN: Origin = (0, 0)
@@ -78,7 +80,7 @@ class SourceLines:
 def readable(filename: str) -> str:
     """A source file as a person knows it, the same on every host; empty where it is skipped.
 
-    From the packages', the working or an imported folder on; absolute where it lies elsewhere.
+    From the packages', the working, an imported or the user's home folder on; absolute where it lies elsewhere.
     """
     path = Path(filename)
     if filename.startswith("<") or path.is_relative_to(_SKIPPED[0]) or path.is_relative_to(_SKIPPED[1]):
@@ -91,4 +93,4 @@ def readable(filename: str) -> str:
     if path.is_relative_to(_OWN) and (path.parent / "__init__.py").is_file():
         return f"sslbench/{path.relative_to(_OWN).as_posix()}"
     root = next((root for root in (str(Path.cwd()), *sys.path) if root and path.is_relative_to(root)), None)
-    return path.as_posix() if root is None else path.relative_to(root).as_posix()
+    return without_home(path.as_posix()) if root is None else path.relative_to(root).as_posix()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sslbench.bench.errors import OutputError
-from sslbench.bench.files import whole_file, write_atomically
+from sslbench.bench.files import whole_file, without_home, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -37,3 +37,23 @@ def test_a_full_disk_is_named_with_the_file(tmp_path):
 def test_a_folder_that_is_missing_is_named_with_the_file(tmp_path):
     with pytest.raises(OutputError, match=r"missing/record\.json: cannot be written: No such file"):
         write_atomically(tmp_path / "missing" / "record.json", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("/home/ann/a/step.py", "~/a/step.py"),
+        ("/home/anna/step.py", "/home/anna/step.py"),
+        ("/home/ann", "/home/ann"),
+        ("step.py", "step.py"),
+        ("--set", "--set"),
+    ],
+)
+def test_what_is_shared_names_no_user(path, written, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert without_home(path) == written
+
+
+def test_a_home_that_is_the_root_is_no_name(monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    assert without_home("/etc/step.py") == "/etc/step.py"

@@ -153,3 +153,11 @@ def test_resolving_imports_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+def test_a_factory_in_the_users_home_is_found_again_and_names_no_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my_step.py").write_text("def build(device): ...\n", encoding="utf-8")
+    recipe = resolve_recipe(f"{tmp_path}/my_step.py:build", {})
+    assert recipe.factory == "~/my_step.py:build"
+    assert resolve_recipe(recipe.factory, {}) == recipe

@@ -207,3 +207,11 @@ def test_a_cached_answer_needs_no_torch():
         for _ in range(2)
     ]
     assert answers == ["0 True", "0 False"]
+
+
+@pytest.mark.parametrize("option", ["--price", "--electricity"])
+@pytest.mark.parametrize("backend", [[], ["--backend", "onnx-cpu"]])
+def test_a_price_of_inference_is_refused(option, backend, folder):
+    result = CliRunner().invoke(cli, ["fit", *SMALL, "--stage", "infer", *backend, option, "2"])
+    assert result.exit_code == 2
+    assert f"leave {option} away for inference" in result.stderr
