@@ -13,8 +13,11 @@ import html5lib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from sslbench.bench.billing import Bill
 from sslbench.bench.record import Record
+from sslbench.reports.embedded import extract
 from sslbench.reports.html import render_html
 from sslbench.reports.words import plain
 
@@ -114,15 +117,72 @@ def test_one_prediction_leads_with_its_verdict_in_words_and_symbol(sample, stem,
 
 def test_hostile_texts_come_out_as_text(hostile, harmless):
     text, records = hostile
-    shows_as_text(text, records, harmless(len(records)))
+    shows_as_text(text, records[-3:], harmless(3))  # a measurement on cards, a failure, an explained prediction
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<>&\"'/-!{}%#"), min_size=1, max_size=9)
 )
 def test_any_text_comes_out_as_text(text, poisoned, harmless):
     shows_as_text(text, poisoned(text)[-1:], harmless(1))
+
+
+WORST = "</script></style></title><!--<script>'\"`&lt;{{7*7}}\u2028\u202e\u0000\x1b[31m]]>" + "long" * 50
+
+
+def test_hostile_text_in_every_field_that_takes_text(samples, sweep, on_cards, explained, with_grid):
+    predicted = with_grid(explained(next(record for record in samples if record.kind == "prediction")))
+    bill = Bill(budget="any", source="any", samples=9, steps=3, seconds=1.0, rent_usd=1.0)
+    records = [predicted.model_copy(update={"bill": bill}), sweep[-1], on_cards]
+    worst, harmless = ([everywhere(record, text) for record in records] for text in (WORST, "harmless"))
+    page = render_html(worst, title=WORST)
+    shown, expected = Page(page), Page(render_html(harmless, title="harmless"))
+    assert shape(shown) == shape(expected)
+    assert drawn(shown) <= drawn(expected)
+    assert extract(page) == worst
+
+
+def everywhere(record, text):
+    """The record with a text for every string, key or value, that may be any text."""
+    table = record.model_dump(mode="json")
+    for holder, key in list(texts(table)):
+        kept, holder[key] = holder[key], text
+        if not is_record(table):
+            holder[key] = kept
+    for holder in list(tables(table)):
+        if holder and is_record(table):
+            key = next(iter(holder))
+            holder[text] = holder.pop(key)
+            if not is_record(table):
+                holder[key] = holder.pop(text)
+    return Record.model_validate(table)
+
+
+def tables(value):
+    """Every object within a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from tables(each)
+
+
+def texts(value):
+    """Where each string within a JSON value is."""
+    places = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in places:
+        if isinstance(each, str):
+            yield value, key
+        else:
+            yield from texts(each)
+
+
+def is_record(table):
+    try:
+        Record.model_validate(table)
+    except ValidationError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
