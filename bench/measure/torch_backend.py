@@ -56,7 +56,8 @@ def run(spec: Spec, reporter: Reporter) -> Outcome:
         outcome.peak_resident_bytes = mark.read()
         outcome.unknown["memory.peak_reserved_bytes"] = "torch's CPU allocator reserves nothing ahead"
     if not spec.details:
-        outcome.unknown.setdefault("memory.peak_allocated_bytes", "counted in another launch of the same session")
+        if outcome.peak_allocated_bytes is None:
+            _not_counted(outcome, "counted in another launch of the same session")
         return outcome
     phase_pass(step, device, spec, reporter, outcome)
     if batches is not None:
