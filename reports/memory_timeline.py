@@ -126,21 +126,23 @@ def _timeline(group: Sequence[tuple[Record, ExplainView]]) -> MemoryTimeline | N
     totals = stack[-1].upper if stack else []
     if at is None or not 0 <= at < len(totals) or totals[at] <= 0:
         return None
-    rooms = {machine_title(record.machine): view.room_bytes for record, view in group}
-    near = {title: room for title, room in rooms.items() if room is not None and 0 < room <= NEAR * totals[at]}
-    axis = linear_axis(_HEADROOM * max(*totals, *near.values()), 100.0, 0.0, unit=byte_unit(totals[at]))
+    rooms: dict[int, list[str]] = {}
+    for each, said in group:
+        if said.room_bytes is not None and 0 < said.room_bytes <= NEAR * totals[at]:
+            rooms.setdefault(said.room_bytes, []).append(plain(each.machine.name, LABEL_LENGTH))
+    axis = linear_axis(_HEADROOM * max(*totals, *rooms), 100.0, 0.0, unit=byte_unit(totals[at]))
     places = list(accumulate((_place(timeline, position) for position in timeline.positions), max))
     drawn = [layer for layer in reversed(stack) if max(layer.heights) >= _THIN * totals[at]]
     return MemoryTimeline(
         recipe=recipe_label(record.recipe),
-        machines=", ".join(rooms),
+        machines=", ".join(dict.fromkeys(machine_title(each.machine) for each, _ in group)),
         summary=f"Peak of {format_bytes(totals[at])} {_when(timeline, at, places)}: {_alive(stack, at)}",
         holders=view.alive[:_WORTH],
         left=tuple(f"{machine_title(record.machine)}: {view.room}" for record, view in group if view.room),
         y_ticks=tuple((axis.place(tick), format_tick(format_bytes(tick))) for tick in axis.ticks()),
         areas=tuple(_area(layer, places, axis, at, totals[at]) for layer in drawn),
         bands=tuple(_bands(timeline)),
-        rooms=tuple((axis.place(room), f"{format_bytes(room)} left on {title}") for title, room in near.items()),
+        rooms=tuple((axis.place(room), _left_on(room, names)) for room, names in rooms.items()),
         peak=format_bytes(totals[at]),
         peak_at=(places[at], axis.place(totals[at])),
         peak_anchor=anchor(places[at]),
@@ -220,6 +222,11 @@ def _when(timeline: Timeline, point: int, places: Sequence[float]) -> str:
     phase = phase_at(timeline, point)
     through = f"{places[point]:.0f} % of the way through the step"
     return f"in {phase}, {through}" if phase else through
+
+
+def _left_on(room: int, names: Sequence[str]) -> str:
+    others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"{format_bytes(room)} left on {names[0]}{others}"
 
 
 def _alive(stack: Sequence[_Layer], point: int) -> str:

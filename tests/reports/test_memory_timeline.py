@@ -78,7 +78,14 @@ def test_machines_on_which_the_step_allocates_alike_share_a_picture(record):
 def test_what_the_machine_leaves_is_drawn_where_it_is_near(record, capacity_gib, drawn):
     memory = record.memory.model_copy(update={"capacity_bytes": capacity_gib * GIB})
     (picture,) = memory_timelines([record.model_copy(update={"memory": memory})])
-    assert [label for _, label in picture.rooms] == [f"8.00 GiB left on {record.machine.title}"] * drawn
+    assert [label for _, label in picture.rooms] == [f"8.00 GiB left on {record.machine.name}"] * drawn
+
+
+def test_machines_that_leave_as_much_share_a_line(record):
+    near = record.model_copy(update={"memory": record.memory.model_copy(update={"capacity_bytes": 9 * GIB})})
+    twin = near.model_copy(update={"machine": near.machine.model_copy(update={"name": "twin", "title": "Twin"})})
+    (picture,) = memory_timelines([near, twin])
+    assert [label for _, label in picture.rooms] == [f"8.00 GiB left on {near.machine.name} and 1 more"]
 
 
 def test_records_that_are_not_explained_have_none(samples):
