@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sslbench.bench.record import Record
 from sslbench.reports.view import PredictionView
-from sslbench.reports.words import VERDICTS, VerdictWords, plain
+from sslbench.reports.words import VERDICTS, VerdictWords
 
 MATRIX_LIMIT = 2
 """Recipes and machines from which on they are shown as a matrix."""
@@ -76,9 +76,9 @@ def _other_settings(record: Record) -> str:
     if not fitting:
         return ""
     precision, checkpointing = min(fitting, key=lambda pair: (pair[0] != own[0]) + (pair[1] != own[1]))
-    changed = [precision] if precision != own[0] else []
+    changed: list[str] = [precision] if precision != own[0] else []
     changed += ["activation checkpointing"] if checkpointing and not own[1] else []
-    return plain(" and ".join(changed))
+    return " and ".join(changed)
 
 
 def highlights(views: Sequence[PredictionView], marks: Sequence[Sequence[str]]) -> Iterator[tuple[str, str, str]]:

@@ -34,9 +34,9 @@ def sort_values(record: Record) -> SortValues:
         step=record.time.step_seconds,
         rate=rate(record, record.time.step_seconds),
         batch=record.max_batch_size,
-        run=bill and bill.seconds,
-        rent=bill and bill.rent_usd,
-        energy=bill and bill.joules,
+        run=bill.seconds if bill else None,
+        rent=bill.rent_usd if bill else None,
+        energy=bill.joules if bill else None,
     )
 
 
