@@ -101,7 +101,7 @@ def spread_picture(spreads: tuple[Spread, Spread] | None) -> SpreadPicture | Non
     ticks = _inside(zip(map(axis.place, axis.ticks()), tick_labels(axis.ticks(), "seconds"), strict=True))
     dots = ", ".join(
         [
-            "line: median",
+            "line: median of all steps",
             "band: middle half",
             *(["dots: steps"] if base.dots or new.dots else []),
             *(["circles: medians of the runs"] if base.runs or new.runs else []),

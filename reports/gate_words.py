@@ -58,7 +58,7 @@ def share_words(share: float) -> str:
     """A relative change, such as `+5.2 %`."""
     percent = 100 * share
     digits = 2 if 0 < abs(percent) < 0.1 else 1
-    return f"{percent:+.{digits}f} %" if percent else "0 %"
+    return f"{percent:+.{digits}f} %" if abs(percent) >= 0.005 else "0 %"
 
 
 def change_words(metric: MetricChange) -> str:

@@ -123,7 +123,7 @@ def _emit(choices: list[Choice], *, format_: str, output: Path | None, open_: bo
             click.echo(choices_markdown(pairs), nl=False)
         else:
             print_choices(pairs, Console(file=sys.stdout))
-    announce(output, open_=open_, several=True)
+    announce(output, open_=open_, data="records")
 
 
 def exit_code(choices: list[Choice]) -> int:

@@ -7,6 +7,7 @@ import click
 
 from sslbench.bench.commands.gate_options import LIMIT_OPTIONS, answer, check_outputs, gate_options, limits_from
 from sslbench.bench.comparison import Comparison
+from sslbench.bench.files import without_home
 from sslbench.bench.gate.load import measurements_of
 from sslbench.bench.gate.snapshot import is_snapshot
 from sslbench.bench.gate.timed import compare_records
@@ -47,4 +48,6 @@ def _comparison(base: Path, new: Path | None, against: Path | None, params: dict
     if other is None:
         raise click.UsageError("Missing argument 'NEW': the records to compare with BASE.")
     sides = [measurements_of(path) for path in (base, other)]
-    return compare_records(*sides, names=(str(base), str(other)), limits=limits, allow=params["allow"])
+    return compare_records(
+        *sides, names=(without_home(str(base)), without_home(str(other))), limits=limits, allow=params["allow"]
+    )

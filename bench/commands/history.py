@@ -8,7 +8,7 @@ from sslbench.bench.commands.options import output_options
 from sslbench.bench.commands.output import FileFormat, announce, check_open, file_format
 from sslbench.bench.commands.profile_options import tolerance
 from sslbench.bench.errors import RecordError
-from sslbench.bench.files import check_writable, write_atomically
+from sslbench.bench.files import check_writable, without_home, write_atomically
 from sslbench.bench.gate.entries import load_branch, load_entries
 from sslbench.bench.gate.trends import history_of
 from sslbench.bench.history import History
@@ -51,7 +51,7 @@ def command(
         write_atomically(output, _rendered(history, file_format(output)))
     printed = {"json": history_json, "markdown": history_markdown, "text": history_text}[format_]
     click.echo(printed(history), nl=False)
-    announce(output, open_=open_)
+    announce(output, open_=open_, data="history")
 
 
 def _history(folder: Path, branch: str | None, recipe: str | None, min_change: float) -> History:
@@ -60,7 +60,7 @@ def _history(folder: Path, branch: str | None, recipe: str | None, min_change: f
     if not chosen:
         names = ", ".join(sorted({entry.recipe.name for entry in entries}))
         raise RecordError(f"--recipe {recipe}: no such step in {folder}: it has {names}")
-    source = str(folder) if branch is None else f"{branch}:{folder}"
+    source = without_home(str(folder)) if branch is None else f"{branch}:{folder}"
     return history_of(chosen, source=source, min_change=min_change)
 
 

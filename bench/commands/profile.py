@@ -146,7 +146,7 @@ def _tell(
     if not (alone_and_failed and format_ == "text"):
         emit([result.record for result in ordered if result.record is not None], format_=format_, output=None)
     if file is not None and not problem and format_ == "text":
-        announce(file.path, several=len(plan) > 1)
+        announce(file.path, data="records" if len(plan) > 1 else "record")
     for number, result in sorted(results.items()):
         # Of a sweep's table, what ran out of memory needs no further words.
         if result.exit_code > (len(plan) > 1):

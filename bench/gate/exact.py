@@ -20,6 +20,7 @@ from sslbench.bench.comparison import (
     version_differences,
 )
 from sslbench.bench.errors import SSLBenchError
+from sslbench.bench.files import without_home
 from sslbench.bench.gate.attribution import memory_causes, work_causes
 from sslbench.bench.gate.snapshot import Called, GraphBreaks, OnnxGraph, Snapshot, StepSnapshot, load_snapshot
 from sslbench.bench.gate.take import Asked, take_step, versions_of
@@ -67,7 +68,7 @@ def compare_snapshots(
     steps = [_step(step, found.get(_key(step)), different, _limits(limits or {})) for step in old.steps]
     added = found.keys() - {_key(step) for step in old.steps}
     notes = tuple(f"{recipe} on {target} is not in {base}: it is not compared" for recipe, target in sorted(added))
-    return Comparison(base=str(base), new=str(against), steps=tuple(steps), notes=notes)
+    return Comparison(base=without_home(str(base)), new=without_home(str(against)), steps=tuple(steps), notes=notes)
 
 
 # ---------------------------------------------------------------------- the two sides
