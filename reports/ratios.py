@@ -11,8 +11,8 @@ from sslbench.reports.units import format_share
 
 MOST = 40
 """Pairs of a panel; of more, those that are furthest off."""
-_REACHES = (1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""How far an axis may reach to either side; what lies further stands at its end."""
+_REACHES = {1.1: 1.05, 1.2: 1.1, 1.5: 1.2, 2.0: 1.4, 3.0: 1.5, 5.0: 2.0, 10.0: 3.0}
+"""How far an axis may reach to either side, and its tick before that; what lies further stands at the axis' end."""
 _TIME = "step time"
 
 
@@ -70,9 +70,9 @@ def _found(sweeps: Sequence[Sweep], comparisons: Sequence[Comparison]) -> Iterat
 def _panel(title: str, found: Sequence[_Found]) -> Panel:
     shown = sorted(found, key=lambda each: abs(1 - _ratio(each[2])), reverse=True)[:MOST]
     reach = max(max(value, 1 / value) for _, _, row in shown for value in (_ratio(row), *(row.span or ())) if value > 0)
-    end = next((each for each in _REACHES if each >= reach), _REACHES[-1])
+    end = next((each for each in _REACHES if each >= reach), max(_REACHES))
     axis = LogAxis(1 / end, end, 2.0, 98.0)
-    ticks = (1 / end, (1 / end) ** 0.5, 1.0, end**0.5, end)
+    ticks = (1 / end, 1 / _REACHES[end], 1.0, _REACHES[end], end)
     return Panel(
         title=title,
         summary=_summary([row for _, _, row in found]),
