@@ -20,7 +20,7 @@ from sslbench.bench.predict.efficiency import (
 )
 from sslbench.bench.predict.gemm import MatrixUnits, product_seconds
 from sslbench.bench.predict.kernel import Family, Kernel
-from sslbench.hardware_profiles.schema import Device
+from sslbench.hardware_profiles.schema import Device, DType
 
 ROUNDING = 3.0
 """Order of the norm that rounds off the larger of two times where both count. Chosen once; 2 and 4 fit as well."""
@@ -81,15 +81,15 @@ class GPU:
         count = self.device.multiprocessors
         return bool(count) and self.bandwidth / (count or 1) / self.clock_hertz > WIDE_MEMORY_BYTES_PER_CLOCK
 
-    def arithmetic_seconds(self, kernel: Kernel, peak: float, item_bytes: int) -> float:
-        """What the matrix units and the lanes need; `peak`: dense FLOP/s for the kernel's type."""
-        reach = gpu_reach(kernel.family)
+    def arithmetic_seconds(self, kernel: Kernel, dtype: DType, item_bytes: int) -> float:
+        """What the matrix units and the lanes need; `dtype`: the type whose peak bounds it."""
+        reach, peak = gpu_reach(kernel.family), self.device.peak_flops_per_second[dtype].value
         seconds = self._matrix_seconds(kernel, peak, item_bytes) * reach.arithmetic
         if self._is_full_rate(peak, item_bytes):
             seconds *= FULL_RATE_TENSOR_CORES
         if self._lacks_old_rate and "attention" in kernel.family:
             seconds *= WARP_PRODUCTS
-        if peak <= self._lanes_flops:
+        if dtype == "fp32":
             seconds *= LANES_PRODUCTS / (WINOGRAD if kernel.winograd else 1.0)
         issued = reach.instructions * kernel.elements / self.instructions_per_second
         serial = kernel.serial_steps * MEMORY_LATENCY_CLOCKS / self.clock_hertz
@@ -99,11 +99,6 @@ class GPU:
         """Whether the matrix units run at the rate of a workstation's or a server's card, not at that of a GeForce."""
         count = self.device.multiprocessors
         return bool(count) and peak * item_bytes / (count or 1) / self.clock_hertz > FULL_RATE_BYTES_PER_CLOCK
-
-    @cached_property
-    def _lanes_flops(self) -> float:
-        """What the ordinary lanes reach without matrix units."""
-        return self.device.peak_flops_per_second["fp32"].value
 
     @cached_property
     def _lacks_old_rate(self) -> bool:
@@ -127,9 +122,9 @@ class GPU:
         missed = kernel.bytes / (kernel.bytes + kept) if kernel.bytes else 0.0
         return passes * kernel.bytes / self.bandwidth * (missed + (1 - missed) * L2_COST)
 
-    def kernel_seconds(self, kernel: Kernel, peak: float, item_bytes: int) -> float:
+    def kernel_seconds(self, kernel: Kernel, dtype: DType, item_bytes: int) -> float:
         """Time of one kernel from its start to the start of the next."""
-        arithmetic = self.arithmetic_seconds(kernel, peak, item_bytes)
+        arithmetic = self.arithmetic_seconds(kernel, dtype, item_bytes)
         return larger(arithmetic, self.traffic_seconds(kernel, item_bytes)) + KERNEL_SECONDS
 
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sslbench.bench.predict.efficiency import gpu_reach
+from sslbench.bench.predict.efficiency import WINOGRAD, gpu_reach
 from sslbench.bench.predict.gpu import GPU, larger
 from sslbench.bench.predict.gpu_kernels import item_bytes, operator_kernels
 from sslbench.bench.predict.kernel import Kernel
-from sslbench.bench.predict.peak import peak_dtype, peak_flops
+from sslbench.bench.predict.peak import peak_dtype
 from sslbench.bench.trace.events import Trace
 from sslbench.hardware_profiles.schema import Device, DType
 
@@ -95,9 +95,9 @@ def _loads(trace: Trace, device: Device, energy: Energy) -> Iterator[Load]:
     gpu = GPU(device)
     for index, count in Counter(call.kind for call in trace.calls).items():
         kind = trace.kinds[index]
-        dtype, peak, size = peak_dtype(kind, device, trace), peak_flops(kind, device, trace), item_bytes(kind)
+        dtype, size = peak_dtype(kind, device, trace), item_bytes(kind)
         for kernel in operator_kernels(kind):
-            arithmetic, traffic = gpu.arithmetic_seconds(kernel, peak, size), gpu.traffic_seconds(kernel, size)
+            arithmetic, traffic = gpu.arithmetic_seconds(kernel, dtype, size), gpu.traffic_seconds(kernel, size)
             joules = _joules(kernel, dtype, energy), TRAFFIC_JOULES_PER_BYTE * kernel.bytes
             yield Load(count, arithmetic, traffic, *joules)
 
@@ -108,6 +108,8 @@ def _joules(kernel: Kernel, dtype: DType, energy: Energy) -> float:
     flops = kernel.flops
     if product is not None:
         flops = product.share * 2.0 * product.count * product.m * product.n * product.k
+    if kernel.winograd and dtype == "fp32":
+        flops /= WINOGRAD
     each = energy.lane if dtype == "fp32" else energy.matrix * (_TF32_ENERGY if dtype == "tf32" else 1.0)
     return flops * each + 2 * gpu_reach(kernel.family).instructions * kernel.elements * energy.lane
 

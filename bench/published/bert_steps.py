@@ -18,6 +18,8 @@ Step = Callable[[], None]
 
 _SIZES: dict[str, dict[str, int]] = {
     "base": {},
+    "base-6-layers": {"num_hidden_layers": 6},
+    "base-384-wide": {"hidden_size": 384},
     "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
 }
 _VOCABULARY = 30528
@@ -82,6 +84,28 @@ def pretraining(
             words = torch.nn.functional.cross_entropy(output.prediction_logits.flatten(0, 1), labels.flatten())
             pairs = torch.nn.functional.cross_entropy(output.seq_relationship_logits, follows)
             ((words + pairs).float() / 512).backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def inference(
+    device: torch.device, *, model: str = "large", batch_size: int = 1, seq_len: int = 128, precision: str = "fp16"
+) -> Step:
+    """One forward batch of run_squad.py.
+
+    Args:
+        device: where it runs.
+        model: a key of the table above.
+        batch_size: sequences (B).
+        seq_len: tokens a sequence (L).
+        precision: `fp16` (the model in fp16), `tf32` or `fp32`.
+    """
+    network = _network(device, transformers.BertForQuestionAnswering, model, precision).eval()
+    inputs = _inputs(device, batch_size, seq_len)
+
+    def step() -> None:
+        with float32_math(precision), torch.no_grad():
+            network(**inputs)
 
     return step
 
