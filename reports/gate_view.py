@@ -65,6 +65,8 @@ class GateView:
 
     title: str
     """Outcomes in words."""
+    symbol: str
+    look: str
     base: str
     new: str
     steps: tuple[Step, ...]
@@ -80,6 +82,8 @@ def gate_view(comparison: Comparison) -> GateView:
     """The comparison in words and pictures."""
     return GateView(
         title=summary(comparison).partition(": ")[0],
+        symbol=SYMBOLS[comparison.outcome or "refused"],
+        look=_LOOKS.get(comparison.outcome or "refused", "none"),
         base=plain(comparison.base, LABEL_LENGTH),
         new=plain(comparison.new, LABEL_LENGTH),
         steps=tuple(_step(step) for step in comparison.steps),

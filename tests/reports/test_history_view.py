@@ -130,5 +130,9 @@ def test_files_of_every_kind_make_one_report(tmp_path, samples):
     out = tmp_path / "all.html"
     done = CliRunner().invoke(cli, ["report", *(str(tmp_path / f"{name}.json") for name in "rch"), "-o", str(out)])
     assert done.exit_code == 0, done.output
-    found = read_page(Path(out).read_text(encoding="utf-8"), where="page")
+    page = Path(out).read_text(encoding="utf-8")
+    head = page[: page.index("</header>")]
+    assert '<a href="#gate-1">1 regression, 1 not compared of 2 steps</a>' in head
+    assert '<a href="#history-1">No change in 1 series</a>' in head
+    found = read_page(page, where="page")
     assert tuple(map(len, (found.records, found.comparisons, found.histories))) == (1, 1, 1)
