@@ -1,6 +1,7 @@
 """`fit --what-if` on a terminal of 80 columns: batches down, settings across."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import ceil
 
 from rich.console import Console
 from rich.table import Table
@@ -22,12 +23,19 @@ def print_what_ifs(records: Sequence[Record], console: Console) -> None:
         for machine in view.machines:
             head = Text.assemble(("What if", "bold"), f" on {machine.machine}, {machine.capacity}; own: {view.own}")
             show(console, Text(), head)
-            for start in range(0, len(machine.settings), _COLUMNS):
-                show(console, _table(machine, machine.settings[start : start + _COLUMNS], console))
+            for settings in _beside(machine.settings):
+                show(console, _table(settings, console))
             show(console, *map(Text, _reasons(machine)))
 
 
-def _table(machine: MachineView, settings: Sequence[SettingsView], console: Console) -> Table:
+def _beside(settings: Sequence[SettingsView]) -> Iterator[Sequence[SettingsView]]:
+    """Settings in as few tables as find room, all about as wide."""
+    tables = ceil(len(settings) / _COLUMNS)
+    width = ceil(len(settings) / tables)
+    return (settings[start : start + width] for start in range(0, len(settings), width))
+
+
+def _table(settings: Sequence[SettingsView], console: Console) -> Table:
     ascii_only = console.options.ascii_only
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("batch", justify="right")
