@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sslbench.bench.record import Record
 from sslbench.reports.explain import ExplainView, explain_views
-from sslbench.reports.gfm import escape, table
+from sslbench.reports.gfm import escape, folded, table
 from sslbench.reports.timeline import CAPACITY, LAYERS, Chart, Layer, chart
 
 _AXIS = 10
@@ -167,8 +167,8 @@ def _markdown(view: ExplainView) -> Iterator[str]:
             for row in view.operators
         ),
     )
-    yield "**Constants** that are not the step's own"
-    yield table(
+    constants = table(
         ("Constant", "Value", "Meaning", "Source"),
         (tuple(map(escape, (row.name, row.value, row.meaning, row.source))) for row in view.constants),
     )
+    yield folded("Constants that are not the step's own", constants)

@@ -20,3 +20,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are Markdown already."""
     lines = (header, ["---"] * len(header), *rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def folded(summary: str, body: str) -> str:
+    """A part that is opened by a click on its summary.
+
+    Args:
+        summary: words of our own, no name: it stands in HTML, where nothing of Markdown is escaped.
+        body: Markdown.
+    """
+    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"

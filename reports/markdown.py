@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from sslbench.bench.comparison import Comparison
 from sslbench.bench.history import History
 from sslbench.bench.record import Record
+from sslbench.reports.evidence_markdown import evidence_markdown
 from sslbench.reports.explain_text import explanations_markdown
 from sslbench.reports.gate_text import gate_markdown
 from sslbench.reports.gfm import escape, table
@@ -32,7 +33,7 @@ def render_markdown(
     parts += [*map(what_if_markdown, report.what_ifs), *map(front_markdown, report.fronts)]
     parts += [*map(scaling_markdown, report.scaling), explanations_markdown(records), *_comparisons(report)]
     parts += [*_measurements(report), *map(gate_markdown, comparisons), *map(history_markdown, histories)]
-    parts += [*_warnings(report), *_commands(report)]
+    parts += [*_warnings(report), *_commands(report), *evidence_markdown(report)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
@@ -46,14 +47,17 @@ def _predictions(report: Report) -> Iterator[str]:
         (
             (
                 _recipe(view.recipe),
-                escape(view.machine),
+                escape(view.machine) + "".join(f"<br>**{mark}**" for mark in marks),
                 f"{view.verdict.symbol} **{view.verdict.word}**",
                 *map(escape, (view.probability, view.memory, view.memory_interval, view.step_time)),
                 *map(escape, (view.step_interval, view.throughput, view.max_batch)),
             )
-            for view in report.predictions
+            for group in report.groups
+            for view, marks in zip(group.predictions, group.marks, strict=True)
         ),
     )
+    if report.hero is not None and report.hero.advice:
+        yield escape(report.hero.advice)
     for text in report.sharpened_by:
         yield f"Step times sharpened by what was measured: {escape(text)}."
     yield from _runs([view for view in report.predictions if view.run.rows])

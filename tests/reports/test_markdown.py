@@ -2,7 +2,10 @@ import re
 
 from sslbench.reports.gfm import escape
 from sslbench.reports.markdown import render_markdown
+from sslbench.reports.report_view import build_report
 from sslbench.reports.words import plain
+
+FOLDED = {"<details>", "</details>", "<summary>", "</summary>"}
 
 
 def rows(text):
@@ -20,9 +23,11 @@ def test_tables_hold_the_figures(samples):
     assert "### Measured" in text
     assert "| step time | 236 ms | 189 to 307 ms | 246 ms | 4 % low | yes |" in text
     assert "sslbench profile bert-mini-mlm" in text
-    assert {cells(line) for line in rows(text)} == {10, 8, 6}
+    figures = text.split("<details>")[0]
+    assert {cells(line) for line in rows(figures)} == {10, 8, 6}
     older = [record for record in samples if record.predicted is None]
-    assert {cells(line) for line in rows(render_markdown(older))} == {10, 8, 7}  # no column for what none has
+    figures = render_markdown(older).split("<details>")[0]
+    assert {cells(line) for line in rows(figures)} == {10, 8, 7}  # no column for what none has
 
 
 def test_a_sweep_shows_what_each_measurement_has(sweep, on_cards):
@@ -42,11 +47,11 @@ def test_hostile_texts_stay_in_their_cell(hostile, samples):
     text, records = hostile
     rendered = render_markdown(records, title=text)
     assert escape(plain(text, 100)) in rendered
-    prose = rendered.split("\n### How to reproduce")[0]
+    prose = re.sub(r"^(`{3,}).*?^\1$", "", rendered, flags=re.DOTALL | re.MULTILINE)
     tables = re.findall(r"(?:^\|.*\n)+", prose + "\n", re.MULTILINE)
     assert len(tables) > 5
     assert all(len({cells(line) for line in rows(table)}) == 1 for table in tables)
-    assert set(re.findall(r"(?<!\\)<[^>]*>", prose)) == {"<br>"}
+    assert set(re.findall(r"(?<!\\)<[^>]*>", prose)) == {"<br>", *FOLDED}
     assert not re.search(r"(?<!\\)\]\(", prose)
     assert "\u202e" not in rendered
     assert "\x1b" not in rendered
@@ -60,3 +65,32 @@ def test_markup_is_escaped():
 def test_a_fence_cannot_be_closed_by_a_command(sample):
     record = sample("prediction-fits").model_copy(update={"command": ["fit", "````\nx"]})
     assert "\n`````sh\n" in render_markdown([record])
+
+
+def test_what_the_page_says_besides_figures_is_there_too(samples, sweep, on_cards, explained):
+    records = [*samples, *sweep, on_cards, explained(samples[1])]
+    text = re.sub(r"\\(?=[^a-zA-Z0-9\s])", "", render_markdown(records))
+    report = build_report(records)
+    said = [value for machine in report.machines for row in machine.figures for value in row]
+    said += [value for rows in report.environments for row in rows for value in row]
+    said += [value for note in report.unknown for value in note] + [value for note in report.warnings for value in note]
+    said += [command for _, command in report.commands] + list(report.accuracy.summary)
+    said += [segment.size for view in report.predictions if view.bar for segment in view.bar.segments]
+    said += [value for view in report.measurements for row in (*view.memory_rows, *view.state) for value in row]
+    said += [view.model for view in report.measurements] + [view.page_faults for view in report.measurements]
+    missing = [value for value in said if value not in text]
+    assert missing == []
+
+
+def test_the_best_machine_is_marked_and_advice_is_given(samples, sample):
+    assert "<br>**fastest**" in render_markdown([sample("prediction-fits"), other(sample("prediction-fits"))])
+    alone = sample("prediction-does-not-fit")
+    advice = build_report([alone]).hero.advice
+    assert advice
+    assert escape(advice) in render_markdown([alone])
+
+
+def other(record):
+    machine = record.machine.model_copy(update={"name": "slower", "title": "Slower"})
+    time = record.time.model_copy(update={"step_seconds": 2 * record.time.step_seconds, "samples_per_second": None})
+    return record.model_copy(update={"machine": machine, "time": time})
