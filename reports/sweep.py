@@ -79,7 +79,7 @@ def _side_by_side(rows: Sequence[SweepRow], tables: Sequence[_Table], varied: Se
     names = [name for name in varied if name not in ("backend", "threads")]
     labels = {
         id(row.record): ", ".join(
-            table[name].phrase or f"{name} {table[name].value}" for name in names if name in table
+            table[name].phrase or f"{table[name].value} {name}" for name in names if name in table
         )
         for row, table in zip(rows, tables, strict=True)
     }
@@ -126,7 +126,7 @@ def _row(record: Record, table: _Table, varied: Sequence[str], best: float) -> S
     view = measurement_view(record)
     rate = record.time.samples_per_second or 0.0
     errors = {row.quantity: row for row in view.beside}
-    phrases = [table[name].phrase or f"{name} {table[name].value}" for name in varied if name in table]
+    phrases = [table[name].phrase or f"{table[name].value} {name}" for name in varied if name in table]
     return SweepRow(
         record=record,
         varied=tuple(_value(table, name) for name in varied),
