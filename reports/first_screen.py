@@ -1,15 +1,10 @@
-"""What a report says first: one prediction's figures, or how several recipes stand on several machines."""
+"""What a report says first of one prediction, and of several of one recipe."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sslbench.bench.record import Record
 from sslbench.reports.view import PredictionView
-from sslbench.reports.words import VERDICTS, VerdictWords
-
-MATRIX_LIMIT = 2
-"""Recipes and machines from which on they are shown as a matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,88 +87,3 @@ def highlights(views: Sequence[PredictionView], marks: Sequence[Sequence[str]]) 
         }
         if own:
             yield ", ".join(own).capitalize(), view.machine, ", ".join(figures[mark] for mark in own)
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One recipe on one machine; without a verdict where it was not asked."""
-
-    verdict: VerdictWords
-    text: str
-    value: float | None
-    """What a column sorts by: the step's seconds, after all that fits for what does not."""
-    fastest: bool
-    """Of its recipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A row of the matrix."""
-
-    name: str
-    below: str
-    cells: tuple[Cell | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Recipes and machines; the longer list is down the side."""
-
-    corner: str
-    columns: tuple[tuple[str, str], ...]
-    """Name, and what tells it from others of that name."""
-    lines: tuple[Line, ...]
-    legend: tuple[VerdictWords, ...]
-    fastest: bool
-    """Whether a cell is."""
-
-
-_Names = dict[tuple[str, str], None]
-
-
-def matrix(groups: Sequence[Sequence[tuple[PredictionView, Sequence[str]]]]) -> Matrix | None:
-    """How each recipe stands on each machine; None where there is one of either, which is a table's business.
-
-    Args:
-        groups: the predictions of each recipe, with what each is best at.
-    """
-    titles = Counter(group[0][0].recipe.title for group in groups)
-    marked = [each for group in groups for each in group]
-    recipes: _Names = dict.fromkeys(_recipe(view, titles) for view, _ in marked)
-    machines: _Names = dict.fromkeys(_machine(view) for view, _ in marked)
-    views = {(_recipe(view, titles), _machine(view)): (view, marks) for view, marks in marked}
-    if min(len(recipes), len(machines)) < MATRIX_LIMIT or len(views) < len(marked):
-        return None
-    by_machine = len(machines) > len(recipes)
-    sides = (machines, recipes) if by_machine else (recipes, machines)
-    lines = []
-    for down in sides[0]:
-        pairs = ((across, down) if by_machine else (down, across) for across in sides[1])
-        lines.append(Line(*down, tuple(_cell(views.get(pair)) for pair in pairs)))
-    cells = [cell for line in lines for cell in line.cells if cell]
-    shown = {cell.verdict.key for cell in cells}
-    return Matrix(
-        corner="Machine" if by_machine else "Recipe",
-        columns=tuple(sides[1]),
-        lines=tuple(lines),
-        legend=tuple(words for words in VERDICTS.values() if words.key in shown),
-        fastest=any(cell.fastest for cell in cells),
-    )
-
-
-def _recipe(view: PredictionView, titles: Mapping[str, int]) -> tuple[str, str]:
-    return view.recipe.title, view.recipe.settings if titles[view.recipe.title] > 1 else ""
-
-
-def _machine(view: PredictionView) -> tuple[str, str]:
-    return view.machine, "" if view.backend.startswith("torch") else view.backend
-
-
-def _cell(found: tuple[PredictionView, Sequence[str]] | None) -> Cell | None:
-    if found is None:
-        return None
-    view, marks = found
-    moot = view.verdict.key == "does-not-fit"
-    step = view.sort.step
-    value = None if step is None else step * (1e9 if moot else 1.0)
-    return Cell(view.verdict, view.required if moot else view.step_time, value, "fastest" in marks)

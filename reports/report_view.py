@@ -12,10 +12,11 @@ from sslbench.bench.record import Record
 from sslbench.reports.accuracy import StatedAccuracy, stated
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
-from sslbench.reports.first_screen import Fact, Matrix, advice, facts, highlights, matrix
+from sslbench.reports.first_screen import Fact, advice, facts, highlights
 from sslbench.reports.front import Front, fronts
 from sslbench.reports.gate_view import GateView, gate_view
 from sslbench.reports.history_view import HistoryView, history_view
+from sslbench.reports.matrix import Matrix, matrix
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes

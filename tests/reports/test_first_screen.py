@@ -4,8 +4,9 @@ import pytest
 
 from sslbench.bench.billing import Bill
 from sslbench.bench.grid import Settings, WhatIf
-from sslbench.reports.first_screen import advice, facts, highlights, matrix
+from sslbench.reports.first_screen import advice, facts, highlights
 from sslbench.reports.html import render_html
+from sslbench.reports.matrix import matrix
 from sslbench.reports.ranking import best_marks, sort_values
 from sslbench.reports.report_view import build_report
 from sslbench.reports.view import prediction_view
@@ -112,21 +113,22 @@ def test_recipes_and_machines_are_a_matrix_with_the_longer_list_down_the_side(re
     assert found.corner == "Machine"
     assert [line.name for line in found.lines] == ["a", "b", "c"]
     assert [name for name, _ in found.columns] == ["recipe 0", "recipe 1"]
-    assert [cell and cell.text for cell in found.lines[2].cells] == ["3.00 s", None]
-    assert [cell.fastest for line in found.lines for cell in line.cells if cell] == [True, True, False, False, False]
+    assert [cell and cell.texts[0] for cell in found.lines[2].cells] == ["3.00 s", None]
+    assert [cell.best[0] for line in found.lines for cell in line.cells if cell] == [True, True, False, False, False]
     many = [on(each, name) for each in recipes(record, 5) for name in "ab"]
     assert matrix(groups_of(many)).corner == "Recipe"
 
 
-def test_a_cell_that_does_not_fit_shows_its_memory_and_sorts_last(record):
-    records = [
-        on(each, name, verdict=verdict)
-        for each in recipes(record, 2)
-        for name, verdict in (("a", "fits"), ("b", "does-not-fit"))
-    ]
-    for line in matrix(groups_of(records)).lines:
-        assert line.cells[1].text == "13.8 GiB"
-        assert line.cells[1].value > 1e6 * line.cells[0].value
+def test_a_cell_holds_every_figure_and_what_does_not_fit_sorts_last(record):
+    verdicts = (("a", "fits"), ("b", "does-not-fit"))
+    records = [billed(on(each, name, verdict=verdict)) for each in recipes(record, 2) for name, verdict in verdicts]
+    found = matrix(groups_of(records))
+    assert found.figures == ("step time", "memory needed", "largest batch", "whole run", "rent of the run")
+    for fits, out in (line.cells for line in found.lines):
+        assert fits.texts[:2] == out.texts[:2] == ("100 ms", "13.8 GiB")
+        assert fits.values[1] == out.values[1] == record.memory.required_bytes
+        assert all(out.values[at] > 1e6 * fits.values[at] for at in (0, 3, 4))
+    assert len(matrix(groups_of([on(each, name) for each in recipes(record, 2) for name in "ab"])).figures) == 3
 
 
 def test_one_recipe_or_one_machine_is_no_matrix(record):
