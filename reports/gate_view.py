@@ -23,6 +23,8 @@ from sslbench.reports.gate_words import (
 )
 from sslbench.reports.words import LABEL_LENGTH, plain
 
+_MOST_OPEN = 3
+"""Of more steps, those that passed are folded."""
 _LOOKS = {"pass": "fits", "improvement": "fits", "regression": "does-not-fit", "inconclusive": "tight"}
 """Verdicts of predictions whose colour each outcome has."""
 
@@ -57,6 +59,7 @@ class Step:
     rows: tuple[Row, ...]
     spread: SpreadPicture | None
     notes: tuple[str, ...]
+    folded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +83,19 @@ class GateView:
 
 def gate_view(comparison: Comparison) -> GateView:
     """The comparison in words and pictures."""
+    several = len(comparison.steps) > _MOST_OPEN
     return GateView(
         title=summary(comparison).partition(": ")[0],
         symbol=SYMBOLS[comparison.outcome or "refused"],
         look=_LOOKS.get(comparison.outcome or "refused", "none"),
         base=plain(comparison.base, LABEL_LENGTH),
         new=plain(comparison.new, LABEL_LENGTH),
-        steps=tuple(_step(step) for step in comparison.steps),
+        steps=tuple(_step(step, folded=several and step.outcome == "pass") for step in comparison.steps),
         notes=tuple(map(plain, comparison.notes)),
     )
 
 
-def _step(step: StepChange) -> Step:
+def _step(step: StepChange, *, folded: bool) -> Step:
     outcome = step_outcome(step)
     return Step(
         title=step_title(step),
@@ -103,6 +107,7 @@ def _step(step: StepChange) -> Step:
         rows=tuple(_row(metric) for metric in step.metrics),
         spread=spread_picture(step.spreads),
         notes=tuple(map(plain, step.notes)),
+        folded=folded,
     )
 
 

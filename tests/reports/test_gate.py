@@ -7,6 +7,7 @@ import pytest
 from sslbench.bench.commands.gate_options import FORMAT_NAMES
 from sslbench.bench.comparison import Cause, Comparison, MetricChange, StepChange
 from sslbench.reports.gate import FORMATS
+from sslbench.reports.gate_view import gate_view
 
 HOSTILE = "<script>alert(1)</script> | `x` \x1b[31m\u202e ::error::%0A \n]]>"
 CAUSE = Cause(text="logits.float() now lives through backward", change=312.0 * 2**20, file="src/model.py", line=88)
@@ -174,3 +175,10 @@ def test_json_is_read_back(comparison):
 
 def test_the_command_line_knows_every_output_and_no_other():
     assert tuple(FORMATS) == FORMAT_NAMES
+
+
+def test_of_many_steps_those_that_passed_are_folded(comparison):
+    passed = StepChange(name="fine:build", where="cuda", layer="exact", metrics=(metric("pass"),))
+    assert not any(step.folded for step in gate_view(comparison).steps)
+    many = gate_view(comparison.model_copy(update={"steps": (*comparison.steps, passed)}))
+    assert [step.folded for step in many.steps] == [False, False, False, True]

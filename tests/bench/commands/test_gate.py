@@ -99,3 +99,12 @@ def test_history_shows_every_metric_of_the_step(folder):
     (step,) = json.loads(run("history", folder, "--format", "json").output)["steps"]
     assert {trend["metric"] for trend in step["trends"]} >= {"time.step_seconds", "memory.required_bytes"}
     assert run("history", folder, "--format", "markdown").output.startswith("### ")
+
+
+def test_history_is_written_as_a_page_and_as_data_that_a_report_takes(folder):
+    for name in ("h.html", "h.md", "h.json"):
+        assert run("history", "base.json", "-o", name).exit_code == 0
+    assert "History: no change in" in Path("h.html").read_text(encoding="utf-8")
+    assert Path("h.md").read_text(encoding="utf-8").startswith("### ")
+    assert run("report", "h.json", "slow.json", "-o", "both.html").exit_code == 0
+    assert 'id="history-1"' in Path("both.html").read_text(encoding="utf-8")
