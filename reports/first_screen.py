@@ -49,7 +49,7 @@ def advice(record: Record) -> str:
             f" Largest batch that is predicted to fit: {largest:,}." if largest else ""
         )
     if record.verdict == "spills":
-        return "It runs, but what lies beyond the device's own memory is moved over the bus in every step."
+        return "It needs more of the shared memory than the device may use whole: expect it to be slow, or take less."
     if record.verdict != "does-not-fit":
         return ""
     other = _other_settings(record)
