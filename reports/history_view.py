@@ -24,6 +24,10 @@ _BADGE = 3.0
 """Percent that the number of a change takes; one that stands closer to the last goes below it."""
 
 
+_MOST_OPEN = 3
+"""Of more steps, those that did not change are folded."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeMark:
     """Where a level changed."""
@@ -71,6 +75,7 @@ class StepTrends:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """Of each kept record: date, commit, and the value of each metric."""
+    folded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,14 @@ class HistoryView:
 
 def history_view(history: History) -> HistoryView:
     """The history in words and pictures; it is drawn as it is, see `History.thinned`."""
-    steps = tuple(_step(step) for step in history.steps)
+    several = len(history.steps) > _MOST_OPEN
+    steps = tuple(
+        _step(step, folded=several and not any(trend.changes for trend in step.trends)) for step in history.steps
+    )
     return HistoryView(plain(history.source, LABEL_LENGTH), history_summary(history), steps)
 
 
-def _step(step: StepHistory) -> StepTrends:
+def _step(step: StepHistory, *, folded: bool) -> StepTrends:
     kept = len(step.numbers)
     thinned = f", {kept:,} of them drawn: the extremes of each stretch" if kept < step.records else ""
     columns = [[_cell(value, trend) for value in trend.values] for trend in step.trends]
@@ -100,6 +108,7 @@ def _step(step: StepHistory) -> StepTrends:
         ends=tuple(dates[at][:10] for at in sorted({0, _middle(step), kept - 1})),
         header=tuple(metric_title(trend.metric) for trend in step.trends),
         rows=tuple(zip(dates, commits, *columns, strict=True)),
+        folded=folded,
     )
 
 

@@ -136,3 +136,11 @@ def test_files_of_every_kind_make_one_report(tmp_path, samples):
     assert '<a href="#history-1">No change in 1 series</a>' in head
     found = read_page(page, where="page")
     assert tuple(map(len, (found.records, found.comparisons, found.histories))) == (1, 1, 1)
+
+
+def test_of_many_steps_those_that_did_not_change_are_folded():
+    quiet = history([1.0] * 4).steps[0]
+    loud = history([1.0, 1.0, 2.0, 2.0], [Change(at=2, share=1.0, before=1.0, after=2.0)]).steps[0]
+    for steps, folded in (((quiet, loud), [False, False]), ((quiet, loud, quiet, quiet), [True, False, True, True])):
+        view = history_view(History(source="s", steps=steps))
+        assert [step.folded for step in view.steps] == folded

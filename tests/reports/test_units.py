@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.reports import units
+from sslbench.reports.axes import linear_axis
 
 GIB = 2**30
 BINARY = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
@@ -159,3 +160,17 @@ def test_numbers_never_need_an_exponent(value):
 @given(st.floats(0.01, 1e9, exclude_max=True))
 def test_small_numbers_have_three_digits(value):
     assert len(units.significant(value).replace(",", "")) >= 3
+
+
+@given(st.floats(0, 1e4), st.floats(1e-3, 1e3), st.sampled_from([("seconds", SECONDS), ("bytes", BINARY)]))
+def test_labels_of_an_axis_have_one_unit_and_tell_its_ticks_apart(low, width, unit):
+    name, scales = unit
+    scale = 2.0**20 if name == "bytes" else 1e-3
+    ticks = linear_axis((low + width) * scale, 0, 100, low=low * scale, unit=scale, most=5).ticks()
+    labels = units.tick_labels(ticks, name)
+    assert len(set(labels)) == len(ticks)
+    assert len({label.split()[1] for label in labels}) <= 1
+    for tick, label in zip(ticks, labels, strict=True):
+        number, word = label.split()
+        error = abs(float(number.replace(",", "")) * scales[word] - tick)
+        assert error <= (0.51 * (ticks[1] - ticks[0]) if len(ticks) > 1 else 0.51 * scales[word])
