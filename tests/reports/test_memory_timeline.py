@@ -1,6 +1,7 @@
 """Memory over a step as a picture: what stands where, and what is said of the peak."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -118,10 +119,23 @@ def test_any_record_is_drawn_within_the_picture(sample, explained, timeline):
         assert all(0 <= place <= 100 for place in drawn.peak_at)
 
 
+def height_at(area, x):
+    """Of the area's upper edge above 0, in units of the drawing."""
+    for (left, start), (right, end) in pairwise(corners(area)):
+        if left <= x <= right:
+            return SIDE - (start + (end - start) * (x - left) / max(right - left, 1))
+    raise AssertionError(x)
+
+
+bytes_of_four_moments = st.lists(st.integers(0, 10**12), min_size=4, max_size=4)
+
+
 @settings(deadline=None)
-@given(st.lists(st.lists(st.integers(0, 10**12), min_size=4, max_size=4), min_size=3, max_size=3), st.integers(0, 3))
-def test_categories_add_up_to_the_total(sample, explained, columns, at):
+@given(st.lists(bytes_of_four_moments, min_size=3, max_size=3))
+def test_categories_add_up_at_every_moment(sample, explained, columns):
     names = ("parameter", "activation", "temporary")
+    totals = [sum(column) for column in zip(*columns, strict=True)]
+    at = totals.index(max(totals))
     timeline = Timeline(
         part="build",
         events=4,
@@ -131,5 +145,9 @@ def test_categories_add_up_to_the_total(sample, explained, columns, at):
         peak_at=at,
     )
     for drawn in memory_timelines([with_timeline(explained(sample("prediction-fits")), timeline)]):
-        shares = [float(area.share.strip("<% ")) for area in drawn.areas]
-        assert sum(shares) == pytest.approx(100, abs=3)
+        a_byte = (100 - drawn.peak_at[1]) * SIDE / 100 / totals[at]
+        for area in drawn.areas:
+            below = columns[: names.index(area.label) + 1]
+            for moment, x in enumerate((0, 333, 667, 1000)):
+                held = a_byte * sum(column[moment] for column in below)
+                assert height_at(area, x) == pytest.approx(held, abs=3)
