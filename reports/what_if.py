@@ -1,13 +1,14 @@
 """`fit --what-if` in words: every cell of a recipe's grids, and what it changes beside the recipe's own settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sslbench.bench.grid import Settings
+from sslbench.bench.quantities import Interval
 from sslbench.bench.recipe import PRECISIONS
 from sslbench.bench.record import Record
 from sslbench.reports.batch_curve import BatchCurve, batch_curve, settings_label
-from sslbench.reports.bill import format_run, format_usd
+from sslbench.reports.bill import format_between, format_run, format_usd
 from sslbench.reports.units import (
     format_bytes,
     format_bytes_interval,
@@ -16,6 +17,7 @@ from sslbench.reports.units import (
     format_seconds,
     format_seconds_interval,
     format_signed,
+    significant,
 )
 from sslbench.reports.view import by_recipe
 from sslbench.reports.words import (
@@ -33,6 +35,9 @@ from sslbench.reports.words import (
 BAR_OF_CAPACITY = 1.5
 """How much of the capacity a bar's whole width stands for: what is beyond it shows by how much."""
 
+_MANY_TIMES = 3.0
+"""From this ratio on, a percentage is hard to read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -48,9 +53,11 @@ class Cell:
     step_interval: str
     rate: str
     run: str
+    run_interval: str
     rent: str
+    rent_interval: str
     change: str
-    """Beside the recipe's own settings: `memory -38 %, step +31 %, throughput -24 %`."""
+    """Beside the recipe's own settings: `memory -38 %, step +31 %, throughput -24 %`, or `memory 3.94 times`."""
     bar: tuple[float, float, float]
     """Required memory and its interval in percent of a bar's width."""
     unknown: str
@@ -183,7 +190,9 @@ def _cell(record: Record, settings: Settings, place: int, batch: int) -> Cell:
         step_interval=format_seconds_interval(step_interval) if step_interval else "",
         rate="" if rate is None else format_rate(rate, sample_unit(record.recipe)),
         run="" if run is None or moot else format_run(run),
+        run_interval="" if moot else _between(run, step, step_interval, format_run),
         rent="" if rent is None or moot else format_usd(rent),
+        rent_interval="" if moot else _between(rent, step, step_interval, format_usd),
         change=_change(record, settings, place),
         bar=_bar(required, interval, capacity),
         unknown=plain(settings.unknown[place]),
@@ -196,6 +205,15 @@ def _memory(required: int | None, capacity: int | None) -> str:
     return format_bytes(required) if capacity is None else format_bytes_of(required, capacity)
 
 
+def _between(
+    value: float | None, step: float | None, step_interval: Interval | None, how: Callable[[float], str]
+) -> str:
+    """The interval of what is proportional to the step's time."""
+    if value is None or not step or step_interval is None:
+        return ""
+    return format_between((value * step_interval[0] / step, value * step_interval[1] / step), how)
+
+
 def _change(record: Record, settings: Settings, place: int) -> str:
     """What a cell changes beside the recipe's own settings on the same machine."""
     pairs = (
@@ -203,8 +221,12 @@ def _change(record: Record, settings: Settings, place: int) -> str:
         ("step", settings.step_seconds[place], record.time.step_seconds),
         ("throughput", settings.samples_per_second[place], record.time.samples_per_second),
     )
-    parts = [f"{name} {format_signed(value / own - 1)}" for name, value, own in pairs if value and own]
+    parts = [f"{name} {_ratio(value / own)}" for name, value, own in pairs if value and own]
     return ", ".join(part for part in parts if not part.endswith(" 0 %"))
+
+
+def _ratio(ratio: float) -> str:
+    return format_signed(ratio - 1) if ratio < _MANY_TIMES else f"{significant(ratio)} times"
 
 
 def _bar(required: int | None, interval: Sequence[float] | None, capacity: int | None) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ def test_a_cell_says_what_it_takes_and_what_that_changes(view):
     assert (twice.batch, twice.verdict.word) == ("64", "fits")
     assert (twice.memory, twice.memory_interval) == ("13.8 of 24.0 GiB", "12.4 to 15.2 GiB")
     assert (twice.step, twice.step_interval, twice.rate) == ("558 ms", "446 to 698 ms", "115 sequences/s")
-    assert twice.change == "step +200 %, throughput -33 %"  # memory is the same: half of twice
+    assert twice.change == "step 3.00 times, throughput -33 %"  # memory is the same: half of twice
     assert own.change == "memory -50 %, step +50 %, throughput -33 %"
     assert half.change == "memory -75 %, step -25 %, throughput -33 %"
 
@@ -46,7 +46,9 @@ def test_the_recipes_own_cell_is_the_prediction_and_changes_nothing(view):
 
 
 def test_a_whole_run_that_does_not_fit_has_no_duration(view):
-    assert [bool(cell.run) for cell in cells(view, "bf16")] == [True, True, False, False]
+    found = cells(view, "bf16")
+    assert [bool(cell.run) for cell in found] == [True, True, False, False]
+    assert (found[1].run, found[1].run_interval) == ("1 h 37 min", "1 h 18 min to 2 h 01 min")  # 0.186 s a step, 31,250
 
 
 def test_a_bar_keeps_its_scale_and_its_place_inside(view):
