@@ -72,7 +72,8 @@ def best(points: Sequence[tuple[float, float]]) -> set[int]:
 
 
 def _front(records: Sequence[Record]) -> Front | None:
-    runs = sorted((run for record in records if (run := _run(record))), key=lambda run: run.point)
+    once = {(short_machine(run.record), run.point): run for record in records if (run := _run(record))}
+    runs = sorted(once.values(), key=lambda run: run.point)
     if len({run.point for run in runs}) < 2:
         return None
     front = [runs[place] for place in sorted(best([run.point for run in runs]))]
@@ -93,7 +94,7 @@ def _front(records: Sequence[Record]) -> Front | None:
         best=first,
         others=others,
         labels=tuple(_labels(first, others)),
-        left_out=_left_out(records, [run.record for run in runs if run not in near]),
+        left_out=_left_out(records, near),
     )
 
 
@@ -170,15 +171,17 @@ def _summary(front: Sequence[Offer], count: int) -> str:
     )
 
 
-def _left_out(records: Sequence[Record], far: Sequence[Record]) -> str:
+def _left_out(records: Sequence[Record], drawn: Sequence[_Run]) -> str:
     """What is not drawn, and why."""
-    names: dict[str, list[str]] = {}
+    points = {run.point for run in drawn}
+    names: dict[str, dict[str, None]] = {}
     for record in records:
+        run = _run(record)
         if record.verdict == "does-not-fit":
-            names.setdefault("does not fit", []).append(short_machine(record))
-        elif _run(record) is None:
-            names.setdefault("rent not known" if record.bill else "no budget", []).append(short_machine(record))
-        elif record in far:
-            reason = f"more than {_FAR:g} times the slowest or dearest on the line"
-            names.setdefault(reason, []).append(short_machine(record))
-    return "; ".join(f"{', '.join(each)}: {reason}" for reason, each in names.items())
+            reason = "does not fit"
+        elif run is None:
+            reason = "rent not known" if record.bill else "no budget"
+        else:
+            reason = "" if run.point in points else f"more than {_FAR:g} times the slowest or dearest on the line"
+        names.setdefault(reason, {})[short_machine(record)] = None
+    return "; ".join(f"{', '.join(each)}: {reason}" for reason, each in names.items() if reason)

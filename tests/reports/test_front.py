@@ -74,6 +74,12 @@ def test_one_machine_is_no_choice(offer, usd):
     assert fronts([offer("a", 1, 5.0), offer("b", 1, usd)]) == []
 
 
+def test_the_same_prediction_from_two_files_is_one_machine(offer):
+    (drawn,) = fronts([offer("a", 1, 20), offer("b", 2, 10), offer("a", 1, 20)])
+    assert [each.name for each in drawn.best] == ["a", "b"]
+    assert "2 of 2 machines" in drawn.summary
+
+
 def test_intervals_reach_from_the_low_to_the_high_ends(offer):
     (drawn,) = fronts([offer("a", 1, 20, spread=1.2), offer("b", 2, 10)])
     wide, narrow = drawn.best
