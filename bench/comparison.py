@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from sslbench.bench.quantities import Interval, Part
 
@@ -100,6 +100,12 @@ class Spread(Part):
     evenly from the least to the greatest. So the one in the middle is the median of all."""
     run_medians_seconds: tuple[float, ...] = ()
     """Median of each run."""
+
+    @model_validator(mode="after")
+    def _is_a_distribution(self) -> "Spread":
+        if not self.seconds or list(self.seconds) != sorted(self.seconds) or self.seconds[-1] <= 0:
+            raise ValueError("its seconds do not rise to a positive one")
+        return self
 
 
 def spread_of(runs: Sequence[Sequence[float]]) -> Spread:

@@ -64,6 +64,8 @@ class StepHistory(Part):
         columns = (self.created, self.commits, *(trend.values for trend in self.trends))
         if any(len(column) != len(self.numbers) for column in columns):
             raise ValueError("its columns are not equally long")
+        if not all(trend.known() for trend in self.trends):
+            raise ValueError("a trend has no value")
         if any(change.at not in self.numbers for trend in self.trends for change in trend.changes):
             raise ValueError("a change is at a record that it does not keep")
         if list(self.numbers) != sorted(set(self.numbers)) or not self.numbers or self.records <= self.numbers[-1]:

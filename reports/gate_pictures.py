@@ -193,7 +193,7 @@ def change_axis(metric: MetricChange) -> ChangeAxis | None:
     """The change of a metric that has an interval, or None."""
     if metric.interval is None or metric.share is None or not metric.base:
         return None
-    limit = metric.allowed / metric.base if metric.allowed is not None else None
+    limit = metric.allowed / abs(metric.base) if metric.allowed is not None else None
     ends = [*metric.interval, metric.share, 0.0, *((-1.8 * limit, 1.8 * limit) if limit is not None else ())]
     margin = 0.06 * (max(ends) - min(ends)) or 0.01
     axis = linear_axis(max(ends) + margin, 0, 100, low=min(ends) - margin, unit=0.01, most=_MOST_TICKS)

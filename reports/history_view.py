@@ -155,7 +155,7 @@ def _axis(step: StepHistory, trend: Trend) -> LinearAxis:
     levels = _levels(step, trend)
     far = statistics.median(abs(value - _level_at(levels, number)) for number, value in known)
     low, high = (pick(level for _, _, level in levels) for pick in (min, max))
-    reach = max(_REACH * far, _LEAST_REACH * high)
+    reach = max(_REACH * far, _LEAST_REACH * abs(high)) or 1.0
     unit = byte_unit(high) if trend.unit == "bytes" else 1.0
     return linear_axis(high + reach, 100, 0, low=low - reach, unit=unit, most=_MOST_TICKS)
 

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sslbench.bench.comparison import (
     MOST_KEPT,
     Comparison,
     Limit,
     MetricChange,
+    Spread,
     StepChange,
     judged,
     spread_of,
@@ -67,3 +69,9 @@ def test_a_spread_keeps_the_quantiles_of_all_steps_and_the_median_of_each_run(ru
     shares = np.linspace(0, 1, min(len(steps), MOST_KEPT))
     assert spread.seconds == pytest.approx(np.quantile(steps, shares), rel=1e-5)
     assert spread.run_medians_seconds == pytest.approx([np.median(run) for run in runs], rel=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [(), (2.0, 1.0), (-1.0, 0.0)])
+def test_a_damaged_spread_is_refused(seconds):
+    with pytest.raises(ValidationError, match="do not rise to a positive one"):
+        Spread(count=2, seconds=seconds)

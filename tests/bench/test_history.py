@@ -64,6 +64,7 @@ def test_a_short_history_is_kept_whole_and_read_back():
     [
         ({"commits": ("a",)}, "not equally long"),
         ({"numbers": (0, 2, 1)}, "do not rise"),
+        ({"trends": [{"metric": "m", "unit": "bytes", "values": [None, None, None]}]}, "has no value"),
         ({"records": 2}, "do not rise"),
         ({"trends": [{"metric": "m", "unit": "bytes", "values": [1, 2, 3], "changes": [
             {"at": 7, "share": 1, "before": 1, "after": 2}]}]}, "does not keep"),
