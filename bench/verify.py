@@ -154,7 +154,7 @@ def _figures(record: Record, batches: Collection[int], *, sharpened: Record) -> 
 
 def _cells(grid: WhatIf, batches: Collection[int]) -> dict[str, Any]:
     """Figures of a what-if grid by settings and batch, at those batches."""
-    found = {}
+    found: dict[str, Any] = {}
     for settings in grid.settings:
         where = f"what_if.{settings.precision}{', checkpointing' if settings.activation_checkpointing else ''}"
         for column, values in settings:

@@ -104,7 +104,7 @@ def _row(path: Path, output: Path) -> Row:
         raise RecordError(f"{path}: is too large for a report: {format_bytes(size)}")
     found = read_page(read_text(path), where=str(path))
     relative = Path(os.path.relpath(path, output.parent)).as_posix()
-    report = build_report(found.records, comparisons=found.comparisons, title=found.title)
+    report = build_report(found.records, comparisons=found.comparisons, histories=found.histories, title=found.title)
     newest = max((record.created for record in found.records), default=None)
     return Row(
         link=quote(os.fsencode(relative)),

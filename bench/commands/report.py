@@ -44,10 +44,10 @@ def command(
     title: str | None,
     open_: bool,
 ) -> None:
-    """Render records and comparisons as one self-contained HTML file.
+    """Render records, comparisons and histories as one self-contained HTML file.
 
     FILE holds what `fit -o` or `profile -o` wrote (one record, an array, or one record a line), what `compare -o
-    json=FILE` wrote, or is itself a report, whose records and comparisons are taken.
+    json=FILE` or `history -o FILE.json` wrote, or is itself a report, of which all is taken.
     """
     if (folder is None) == (not files):
         raise click.UsageError("Missing argument 'FILE...'." if folder is None else "--index takes the place of FILE")
