@@ -7,7 +7,6 @@ _CHARACTER, _LINE = 7.0, 14.0
 """Width and height of a character in pixels, at the 12 px that labels are set in."""
 _DOT = 6.0
 """Half the side of a point's own place, in pixels."""
-
 _SCREENS = (("wide", 700.0), ("narrow", 270.0))
 """CSS classes of the names that a wide and a narrow drawing show, and how wide these are, in pixels."""
 _PLACES = (
@@ -33,6 +32,7 @@ class Label:
 
     text: str
     screen: str
+    """`wide` or `narrow`: the drawings that it is for."""
     at: tuple[float, float]
     """Of the point, in percent of the drawing."""
     dx: float
