@@ -79,7 +79,7 @@ def with_what_if(
 
 
 def batch_sizes(own: int, largest: int, *, divisor: int = 1) -> list[int]:
-    """A batch and powers of two around it, up to past the largest that fits; at most ten.
+    """A batch and powers of two around it (times the divisor), up to past the largest that fits; at most ten.
 
     Args:
         own: the recipe's batch.
@@ -87,8 +87,8 @@ def batch_sizes(own: int, largest: int, *, divisor: int = 1) -> list[int]:
         divisor: of every batch, where a step accumulates gradients.
     """
     last = min(max(largest, own), _ABOVE * own)
-    powers = [2**k for k in range(1, last.bit_length() + 1) if _BELOW * 2**k >= own and 2**k % divisor == 0]
-    sizes = sorted({own, *powers})
+    powers = [divisor * 2**k for k in range((last // divisor).bit_length() + 1)]
+    sizes = sorted({own, *(batch for batch in powers if batch > 1 and _BELOW * batch >= own)})
     while len(sizes) > _MOST_SIZES and sizes[2] <= own:
         del sizes[0]
     return sizes[:_MOST_SIZES]

@@ -93,8 +93,11 @@ def test_the_batches_of_a_grid(own, largest):
     assert sizes[-1] > min(largest, 64 * own)
 
 
-def test_batches_can_be_divided_among_the_passes_of_an_accumulated_step():
-    assert batch_sizes(24, 100, divisor=8) == [8, 16, 24, 32, 64, 128]
+@given(passes=st.integers(1, 100), micro=st.integers(1, 100), largest=st.integers(0, 10**6))
+def test_batches_can_be_divided_among_the_passes_of_an_accumulated_step(passes, micro, largest):
+    sizes = batch_sizes(passes * micro, largest, divisor=passes)
+    assert len(sizes) >= 2
+    assert not any(batch % passes for batch in sizes)
 
 
 FACTORY = """
