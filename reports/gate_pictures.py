@@ -21,6 +21,7 @@ _FEWEST_OF_AN_AREA = 8
 _COLUMNS = 80  # of an area
 _MOST_TICKS = 5
 _NARROWEST_LABEL = 17.0  # percent
+_ROWS = ((0, "shortest"), (0.05, "5 %"), (0.25, "25 %"), (0.5, "half"), (0.75, "75 %"), (0.95, "95 %"), (1, "longest"))
 _TRIMMED = 0.025  # share of the steps at either end that may lie beyond the axis
 _REACH = 4.0  # the axis goes no farther beyond the middle half than so many of its widths
 
@@ -54,6 +55,8 @@ class SpreadPicture:
     ticks: tuple[tuple[float, str], ...]
     summary: str
     legend: str
+    rows: tuple[tuple[str, str, str], ...]
+    """What share of the steps took at most so long, on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,32 +102,38 @@ def spread_picture(spreads: tuple[Spread, Spread] | None) -> SpreadPicture | Non
     base, new = (_side(key, spread, axis) for key, spread in zip(("base", "new"), spreads, strict=True))
     words = "; ".join(f"{side.key}: {side.count}, median {side.median}" for side in (base, new))
     ticks = _inside(zip(map(axis.place, axis.ticks()), tick_labels(axis.ticks(), "seconds"), strict=True))
-    dots = ", ".join(
-        [
-            "line: median of all steps",
-            "band: middle half",
-            *(["dots: steps"] if base.dots or new.dots else []),
-            *(["circles: medians of the runs"] if base.runs or new.runs else []),
-        ]
-    )
-    return SpreadPicture(
-        (base, new), ticks, words, f"Height: how many steps took so long, each side to its own peak; {dots}."
-    )
+    then, now = ([format_seconds(_from_low(spread, share)) for share, _ in _ROWS] for spread in spreads)
+    rows = tuple(zip((name for _, name in _ROWS), then, now, strict=True))
+    return SpreadPicture((base, new), ticks, words, _legend(base, new), rows)
+
+
+def _legend(base: SideSpread, new: SideSpread) -> str:
+    marks = [
+        "line: median of all steps",
+        "band: middle half",
+        *(["dots: steps"] if base.dots or new.dots else []),
+        *(["circles: medians of the runs"] if base.runs or new.runs else []),
+    ]
+    return f"Height: how many steps took so long, each side to its own peak; {', '.join(marks)}."
+
+
+def _from_low(spread: Spread, share: float) -> float:
+    """The step that takes at least as long as that share of the steps."""
+    return spread.seconds[round(share * (len(spread.seconds) - 1))]
 
 
 def _seconds_axis(spreads: tuple[Spread, Spread]) -> LinearAxis:
     """From the fast steps of both sides to the slow ones; the slowest few would take all of the room."""
-    ends = [end for spread in spreads for end in (*_ends(spread.seconds), *spread.run_medians_seconds)]
+    ends = [end for spread in spreads for end in (*_ends(spread), *spread.run_medians_seconds)]
     low, high = min(ends), max(ends)
     margin = (high - low) * 0.08 or high * 0.02
     return linear_axis(high + margin, 0, 100, low=max(low - margin, 0.0), most=_MOST_TICKS)
 
 
-def _ends(seconds: Sequence[float]) -> tuple[float, float]:
+def _ends(spread: Spread) -> tuple[float, float]:
     """What the axis shows of one side at least."""
-    last = len(seconds) - 1
-    low, high = seconds[round(_TRIMMED * last)], seconds[round((1 - _TRIMMED) * last)]
-    lower, upper = middle_half(seconds) or (low, high)
+    low, high = _from_low(spread, _TRIMMED), _from_low(spread, 1 - _TRIMMED)
+    lower, upper = middle_half(spread.seconds) or (low, high)
     reach = _REACH * (upper - lower)
     return max(low, lower - reach), min(high, upper + reach) if reach else high
 

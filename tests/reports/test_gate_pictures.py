@@ -78,3 +78,17 @@ def test_nothing_is_drawn_of_what_is_not_known():
     assert spread_picture(None) is None
     assert change_axis(metric(new=2.0)) is None
     assert cause_bars(metric(new=2.0)) is None
+
+
+def test_the_table_behind_the_picture_has_the_quantiles_of_both_sides():
+    picture = spread_picture((spread_of([[0.001 * step for step in range(1, 102)]]), spread_of([[0.5]])))
+    assert picture.rows[0] == ("shortest", "1.00 ms", "500 ms")
+    assert {name: base for name, base, _ in picture.rows} == {
+        "shortest": "1.00 ms",
+        "5 %": "6.00 ms",
+        "25 %": "26.0 ms",
+        "half": "51.0 ms",
+        "75 %": "76.0 ms",
+        "95 %": "96.0 ms",
+        "longest": "101 ms",
+    }
