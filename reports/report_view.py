@@ -1,6 +1,5 @@
 """A whole report: its groups, predictions beside measurements of the same step, and the evidence."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,51 +11,27 @@ from sslbench.bench.record import Record
 from sslbench.reports.accuracy import StatedAccuracy, stated
 from sslbench.reports.beside import Comparison, comparison
 from sslbench.reports.evidence import MachineTable, environment_rows, machine_table
-from sslbench.reports.first_screen import Fact, advice, facts, highlights
+from sslbench.reports.first_screen import Fact, advice, facts
 from sslbench.reports.front import Front, fronts
 from sslbench.reports.gate_view import GateView, gate_view
+from sslbench.reports.groups import PredictionGroup, count_verdicts, flat_group, prediction_group
 from sslbench.reports.history_view import HistoryView, history_view
 from sslbench.reports.matrix import Matrix, matrix
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory_timeline import MemoryTimeline, memory_timelines
 from sslbench.reports.notes import command_notes, record_labels, unknown_notes, warning_notes
-from sslbench.reports.ranking import best_marks
 from sslbench.reports.ratios import Panel, ratio_panels
 from sslbench.reports.roofline import Roofline, rooflines
 from sslbench.reports.scaling import ScalingPicture, scaling_pictures
 from sslbench.reports.sharpening import once
 from sslbench.reports.sweep import Sweep, sweeps
-from sslbench.reports.view import PredictionView, best_first, by_recipe, prediction_view
+from sslbench.reports.view import PredictionView, best_first, by_recipe
 from sslbench.reports.what_if import WhatIfView, what_ifs
-from sslbench.reports.words import LABEL_LENGTH, NOT_KNOWN, RecipeLabel, plain, recipe_key, recipe_label
+from sslbench.reports.words import LABEL_LENGTH, plain, recipe_key, recipe_label
 
 _T = TypeVar("_T")
-_VERBS = {
-    "fits": ("fits", "fit"),
-    "tight": ("is tight", "are tight"),
-    "spills": ("spills", "spill"),
-    "does-not-fit": ("does not fit", "do not fit"),
-    "none": ("has no verdict", "have no verdict"),
-}
-"""What one and what several predictions of a verdict do."""
 MANY = 24
 """Predictions up to which each is shown in full."""
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionGroup:
-    """All predictions of one recipe, best machine first."""
-
-    recipe: RecipeLabel
-    predictions: tuple[PredictionView, ...]
-    marks: tuple[tuple[str, ...], ...]
-    """What each is best at."""
-    highlights: tuple[tuple[str, str, str], ...]
-    """What a machine is best at, the machine, and the figures."""
-    verdicts: str
-    """How many fit."""
-    rate_unit: str
-    """Of all throughputs, where they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +54,8 @@ class Report:
     """Where there is one prediction."""
     matrix: Matrix | None
     """Where there are several recipes and several machines."""
+    flat: PredictionGroup | None
+    """All predictions of several recipes on one machine, under its name."""
     groups: tuple[PredictionGroup, ...]
     sweeps: tuple[Sweep, ...]
     """Measurements by recipe."""
@@ -140,7 +117,7 @@ def build_report(
     others = [*(each.sides for each in gates), *(f"History of {each.source}" for each in trends)]
     predicted = [record for record in records if record.kind == "prediction"]
     measured = [record for record in records if record.kind == "measurement"]
-    groups = tuple(_group(best_first(group)) for group in by_recipe(predicted))
+    groups = tuple(prediction_group(best_first(group)) for group in by_recipe(predicted))
     measurements = sweeps(measured)
     compared = tuple(_comparisons(predicted, measured))
     labels = record_labels(records, measurements)
@@ -155,9 +132,10 @@ def build_report(
                 (len(trends), "history", "histories"),
             ),
         ),
-        verdicts=_verdicts([view for group in groups for view in group.predictions]),
+        verdicts=count_verdicts([view for group in groups for view in group.predictions]),
         hero=_hero(predicted[0], groups[0].predictions[0]) if len(predicted) == 1 else None,
         matrix=matrix([tuple(zip(group.predictions, group.marks, strict=True)) for group in groups]),
+        flat=flat_group(groups),
         groups=groups,
         sweeps=measurements,
         comparisons=compared,
@@ -192,27 +170,8 @@ def _contents(records: Sequence[Record], counts: Sequence[tuple[int, str, str]])
     return ", ".join(parts) + (f"; {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else "")
 
 
-def _group(records: Sequence[Record]) -> PredictionGroup:
-    views = tuple(map(prediction_view, records))
-    marks = best_marks(records)
-    rates = {view.throughput.rpartition(" ")[2] for view in views if view.throughput != NOT_KNOWN}
-    return PredictionGroup(
-        recipe=views[0].recipe,
-        predictions=views,
-        marks=tuple(marks),
-        highlights=tuple(highlights(views, marks)),
-        verdicts=_verdicts(views),
-        rate_unit=rates.pop() if len(rates) == 1 else "",
-    )
-
-
 def _hero(record: Record, view: PredictionView) -> Hero:
     return Hero(view, facts(view, record), advice(record))
-
-
-def _verdicts(views: Sequence[PredictionView]) -> str:
-    counts = Counter(words.key for words in sorted((view.verdict for view in views), key=lambda words: words.rank))
-    return ", ".join(f"{count} {_VERBS[key][count > 1]}" for key, count in counts.items())
 
 
 def _comparisons(predicted: Sequence[Record], measured: Sequence[Record]) -> Iterator[Comparison]:

@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sslbench.bench.record import Record
+from sslbench.reports.groups import PredictionGroup
 from sslbench.reports.measurement import MeasurementView
 from sslbench.reports.memory import MemoryBar
-from sslbench.reports.report_view import PredictionGroup, build_report
+from sslbench.reports.report_view import build_report
 from sslbench.reports.sharpening import once
 from sslbench.reports.view import PredictionView, verdict_line
 from sslbench.reports.words import NOT_KNOWN, RecipeLabel

@@ -136,6 +136,15 @@ def test_one_recipe_or_one_machine_is_no_matrix(record):
     assert matrix(groups_of(recipes(record, 3))) is None
 
 
+def test_recipes_on_one_machine_are_one_table(record):
+    found = build_report(recipes(record, 3))
+    assert found.flat.names == (("recipe 0", ""), ("recipe 1", ""), ("recipe 2", ""))
+    page = render_html(recipes(record, 3))
+    assert page.count('class="cards predictions"') == 1
+    assert 'id="predictions"' not in page
+    assert build_report([on(record, "a"), on(record, "b")]).flat is None
+
+
 def test_recipes_of_one_title_are_told_apart_by_their_settings(record):
     sizes = [record.model_copy(update={"recipe": record.recipe.with_options(batch_size=size)}) for size in (8, 16)]
     found = matrix(groups_of([on(each, name) for each in sizes for name in "ab"]))
