@@ -8,7 +8,7 @@ from sslbench.bench.record import Record
 from sslbench.reports.first_screen import highlights
 from sslbench.reports.ranking import best_marks
 from sslbench.reports.view import PredictionView, prediction_view
-from sslbench.reports.words import NOT_KNOWN, RecipeLabel
+from sslbench.reports.words import NOT_KNOWN, RecipeLabel, names_apart
 
 _VERBS = {
     "fits": ("fits", "fit"),
@@ -44,7 +44,9 @@ class PredictionGroup:
 def prediction_group(records: Sequence[Record]) -> PredictionGroup:
     """The table of some predictions of one recipe, in their order."""
     views = tuple(map(prediction_view, records))
-    return _grouped(views[0].recipe, "Machine", [(view.machine, "") for view in views], views, best_marks(records))
+    machines = Counter(view.machine for view in views)
+    names = [(view.machine, view.backend if machines[view.machine] > 1 else "") for view in views]
+    return _grouped(views[0].recipe, "Machine", names, views, best_marks(records))
 
 
 def flat_group(groups: Sequence[PredictionGroup]) -> PredictionGroup | None:
@@ -53,9 +55,7 @@ def flat_group(groups: Sequence[PredictionGroup]) -> PredictionGroup | None:
     if len(groups) < 2 or len({(view.machine, view.backend) for view in views}) > 1:
         return None
     label = RecipeLabel(title=views[0].machine, name="", settings="", paper="")
-    titles = Counter(view.recipe.title for view in views)
-    names = [(view.recipe.title, view.recipe.settings if titles[view.recipe.title] > 1 else "") for view in views]
-    return _grouped(label, "Recipe", names, views, [()] * len(views))
+    return _grouped(label, "Recipe", names_apart([view.recipe for view in views]), views, [()] * len(views))
 
 
 def _grouped(

@@ -1,11 +1,10 @@
 """How several recipes stand on several machines: a matrix whose cells show one figure at a time."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslbench.reports.view import PredictionView
-from sslbench.reports.words import NOT_KNOWN, VERDICTS, VerdictWords
+from sslbench.reports.words import NOT_KNOWN, VERDICTS, VerdictWords, names_apart
 
 _LEAST = 2
 """Recipes and machines from which on they are a matrix."""
@@ -58,11 +57,11 @@ def matrix(groups: Sequence[Sequence[MarkedView]]) -> Matrix | None:
     Args:
         groups: the predictions of each recipe.
     """
-    titles = Counter(group[0][0].recipe.title for group in groups)
     marked = [each for group in groups for each in group]
-    recipes: _Names = dict.fromkeys(_recipe(view, titles) for view, _ in marked)
+    names = names_apart([group[0][0].recipe for group in groups])
+    recipes: _Names = dict.fromkeys(names)
     machines: _Names = dict.fromkeys(_machine(view) for view, _ in marked)
-    views = {(_recipe(view, titles), _machine(view)): (view, marks) for view, marks in marked}
+    views = {(name, _machine(each[0])): each for name, group in zip(names, groups, strict=True) for each in group}
     if min(len(recipes), len(machines)) < _LEAST or len(views) < len(marked):
         return None
     by_machine = len(machines) > len(recipes)
@@ -80,10 +79,6 @@ def matrix(groups: Sequence[Sequence[MarkedView]]) -> Matrix | None:
         lines=tuple(lines),
         legend=tuple(words for words in VERDICTS.values() if words.key in shown),
     )
-
-
-def _recipe(view: PredictionView, titles: Mapping[str, int]) -> tuple[str, str]:
-    return view.recipe.title, view.recipe.settings if titles[view.recipe.title] > 1 else ""
 
 
 def _machine(view: PredictionView) -> tuple[str, str]:

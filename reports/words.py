@@ -6,6 +6,7 @@ own markup.
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslbench.bench.recipe import Recipe
@@ -89,6 +90,18 @@ def recipe_label(recipe: Recipe) -> RecipeLabel:
         settings=", ".join(setting.phrase for setting in recipe_settings(recipe) if setting.phrase),
         paper=plain(recipe.paper, LABEL_LENGTH * 3),
     )
+
+
+def names_apart(labels: Sequence[RecipeLabel]) -> list[tuple[str, str]]:
+    """The title of each recipe, and those settings that not all recipes of that title have."""
+    shared: dict[str, set[str]] = {}
+    for label in labels:
+        own = set(label.settings.split(", "))
+        shared[label.title] = shared.get(label.title, own) & own
+    return [
+        (label.title, ", ".join(each for each in label.settings.split(", ") if each not in shared[label.title]))
+        for label in labels
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ def test_recipes_on_one_machine_are_one_table(record):
 def test_recipes_of_one_title_are_told_apart_by_their_settings(record):
     sizes = [record.model_copy(update={"recipe": record.recipe.with_options(batch_size=size)}) for size in (8, 16)]
     found = matrix(groups_of([on(each, name) for each in sizes for name in "ab"]))
-    assert ["batch 8" in line.below for line in found.lines] == [True, False]
+    assert [line.below for line in found.lines] == ["batch 8", "batch 16"]
+    assert build_report(sizes).flat.names == ((sizes[0].recipe.title, "batch 8"), (sizes[0].recipe.title, "batch 16"))
 
 
 def billed(record):
