@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sslbench.bench.doubts import warnings_of
 from sslbench.bench.errors import RecipeError
-from sslbench.bench.fit import Run, TraceSource, record_of, warnings_of, with_defaults
+from sslbench.bench.fit import Run, TraceSource, record_of, with_defaults
 from sslbench.bench.predict.bill import NO_BUDGET
 from sslbench.bench.predict.communication import fabric_of
 from sslbench.bench.predict.prediction import predict

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sslbench.bench.billing import Bill
+from sslbench.bench.doubts import warnings_of
 from sslbench.bench.environment import describe_environment
 from sslbench.bench.errors import SSLBenchError
 from sslbench.bench.explanation import Sharpening
@@ -27,10 +28,6 @@ if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
     from sslbench.bench.predict.elsewhere import Elsewhere
 
 BACKENDS: dict[str, Backend] = {"cpu": "torch-cpu", "mps": "torch-mps", "cuda": "torch-cuda", "rocm": "torch-cuda"}
-_COMPILED = "torch.compile: memory is predicted as of the eager step; a compiled one often needs less"
-_COMPILED_ON_CPU = (
-    "torch.compile on a processor: predicted as eager; a compiled step needs less time, and often less memory"
-)
 _NO_POWER = "no power model for this kind of device, or no power limit in its profile"
 
 
@@ -246,27 +243,3 @@ def largest_batch(
         return largest, {}
     except SSLBenchError as error:  # the recipe runs at its own batch, but not at another one
         return None, {"max_batch_size": f"at another batch: {error}"}
-
-
-def warnings_of(recipe: Recipe, machine: Machine) -> list[str]:
-    """What makes a prediction for the machine doubtful."""
-    device = machine.device
-    warnings = []
-    if machine.device_count > 1 and fabric_of(machine) is None:
-        warnings.append(_one_of(machine))
-    if device.kind in ("rocm", "mps"):
-        warnings.append(f"{machine.title}: kernels of {device.kind} are predicted as CUDA's, with a wider interval")
-    if recipe.compile:
-        warnings.append(_COMPILED_ON_CPU if device.kind == "cpu" else _COMPILED)
-    if recipe.precision in ("bf16", "fp16") and recipe.precision not in device.peak_flops_per_second:
-        warnings.append(f"{machine.title} has no fast {recipe.precision}: predicted at its fp32 rate")
-    return warnings
-
-
-def _one_of(machine: Machine) -> str:
-    """Why a machine with several devices is predicted as one of them."""
-    if machine.links is None:
-        reason = "what connects them is not known: say --link, such as 32GB/s"
-    else:
-        reason = f"more than {machine.links.devices} are several machines: say --network, such as 200GB/s of each"
-    return f"{machine.title}: one of its {machine.device_count} devices, without communication: {reason}"
