@@ -18,6 +18,7 @@ _METRICS = {
     "runs": "whether it runs",
 }
 _HEADER = ("group", "what", "rows", "mean", "median", "9 of 10", "worst", "inside")
+_MEMORY = ("allocated", "reserved", "device")
 _NUMBERS = ("mean", "median", "ninth_decile", "worst", "inside")
 _VERDICT_HEADER = ("group", "verdicts", "right", "wrong", "tight")
 _ROW_HEADER = ("row", "machine", "what", "measured", "predicted", "error")
@@ -76,7 +77,7 @@ def stated() -> StatedAccuracy:
     ]
     summary = (
         _summary("Step times", [each for each in errors if each.metric == "seconds"]),
-        _summary("Memory", [each for each in errors if each.metric != "seconds"]),
+        _summary("Memory", [each for each in errors if each.metric in _MEMORY]),
     )
     return StatedAccuracy(summary, _HEADER, tuple(map(_errors, errors)))
 
