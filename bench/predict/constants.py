@@ -131,7 +131,7 @@ _COUNTS: dict[str, _Applies] = {
     **dict.fromkeys(("FEW_CHANNELS", "DEPTHWISE_", "FULL_PRECISION_", "WINOGRAD"), _convolves),
     "LANES_": _on_gpu,
     **dict.fromkeys(("CUDA_", "CUBLAS_", "FRAGMENTATION_"), _on_gpu),
-    **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_", "VIEW_"), _on_gpu),
+    **dict.fromkeys(("BANDWIDTH_", "L2_", "KERNEL_", "MEMORY_LATENCY_", "VIEW_", "GENERATED_"), _on_gpu),
     **dict.fromkeys(("LAYER_NORM_", "ATTENTION_", "PLANE_"), _on_gpu),
     **dict.fromkeys(("TILE_", "FILLED_TILE", "K_STEP", "LEAST_SPLIT_"), _on_gpu),
     "CPU_PROBED_": lambda trace, machine: _on_cpu(trace, machine) and cpu.is_probed(machine.device),

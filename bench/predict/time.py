@@ -49,6 +49,9 @@ VIEW_LAUNCH = 0.16
 """Time that the host needs for a view, which launches no kernel, over that for an operator that does. Source:
 EfficientNet, without views, and BERT, with two a kernel, on one host (NVIDIA's inference on a DGX A100); it also gives
 what eager attention costs the host over fused attention in BERT's and ELECTRA's training, 1.35 and 1.28."""
+GENERATED_LAUNCH = 0.45
+"""The same for a kernel that torch.compile generates, whose wrapper passes over modules and the dispatcher. An
+estimate; small compiled steps of timm's tables take no longer than it gives."""
 _WAITS = ("aten._local_scalar_dense.default", "aten.nonzero.default")
 """Operators whose result the host waits for: `.item()`, `if tensor:`, `x[mask]`."""
 FRESH_MEMORY = "fresh memory"
@@ -134,8 +137,14 @@ def at_work(trace: Trace, device: Device) -> Device:
 
 def _launches(trace: Trace, launch_seconds: float) -> list[float]:
     """Time that the host needs for each call, in order."""
-    by_kind = [launch_seconds * (VIEW_LAUNCH if kind.is_view else 1.0) for kind in trace.kinds]
+    by_kind = [launch_seconds * _launch_share(kind) for kind in trace.kinds]
     return [by_kind[call.kind] for call in trace.calls]
+
+
+def _launch_share(kind: OperatorKind) -> float:
+    if kind.is_view:
+        return VIEW_LAUNCH
+    return GENERATED_LAUNCH if kind.name.startswith("fused ") else 1.0
 
 
 def _overlapped(trace: Trace, each: dict[int, float], launches: list[float]) -> float:

@@ -22,7 +22,7 @@ def group_of(row):
 
 
 EVERY = 9
-LARGE = ("bert-nvidia", "bert-squad", "llm-training")
+LARGE = ("bart", "bert-nvidia", "bert-squad", "llm-training")
 """Groups of models that take seconds to trace: one row of each."""
 SAMPLE = [
     row

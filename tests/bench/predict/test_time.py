@@ -10,7 +10,7 @@ from sslbench.bench.predict.gpu import GPU, ROUNDING
 from sslbench.bench.predict.gpu_kernels import operator_kernels
 from sslbench.bench.predict.kernel import Kernel, Product
 from sslbench.bench.predict.operators import classify
-from sslbench.bench.predict.time import operator_seconds, predict_time
+from sslbench.bench.predict.time import VIEW_LAUNCH, operator_seconds, predict_time
 from sslbench.bench.resolve import resolve_recipe
 from sslbench.bench.trace.events import OperatorKind
 from sslbench.bench.trace.recipes import trace_recipe
@@ -196,7 +196,26 @@ def test_a_step_takes_as_long_as_the_host_or_the_device_needs(trace):
     assert sum(prediction.seconds_by_class.values()) == pytest.approx(prediction.device_seconds)
 
 
-# ---------------------------------------------------------------------- a host that waits
+# ---------------------------------------------------------------------- ordinary lanes
+def in_fp32(weight, output=None):
+    flops = 2 * 8 * 56 * 56 * weight[0] * weight[1] * weight[2] * weight[3]
+    inputs = (("float32", (8, 64, 56, 56)), ("float32", weight))
+    moved = 4 * 8 * 56 * 56 * weight[0]
+    return OperatorKind("aten.convolution.default", inputs, flops, moved, output or moved)
+
+
+def test_lanes_have_winograd_for_dense_windows_of_3_x_3_and_matrix_units_do_not(step_of):
+    lanes, units = find_machine("gtx-1080-ti").device, A100.device
+    windows = in_fp32((256, 64, 3, 3)), in_fp32((256, 64, 5, 5))
+    step = step_of(*windows)
+    per_flop = [
+        [operator_seconds(window, device, step) / window.flops for window in windows] for device in (lanes, units)
+    ]
+    assert per_flop[0][0] < 0.6 * per_flop[0][1]
+    assert per_flop[1][0] > 0.8 * per_flop[1][1]  # convolutions in fp32 run in TF32 there
+
+
+# ---------------------------------------------------------------------- what the host needs
 WORK, ASKS, SMALL = (
     kind("mm", (4096, 4096), (4096, 4096), flops=2 * 4096**3, moved=2**26),
     OperatorKind("aten._local_scalar_dense.default", (("float32", ()),), 0, 4, 4),
@@ -204,6 +223,25 @@ WORK, ASKS, SMALL = (
 )
 
 
+def launching(step):
+    return predict_time(step, A100).dispatch_seconds / A100.device.launch_seconds.value
+
+
+def test_a_view_costs_the_host_less_than_a_kernel_and_a_generated_kernel_lies_between(step_of):
+    view = OperatorKind("aten.view.default", (), 0, 0, 0, is_view=True)
+    generated = OperatorKind("fused pointwise", (("float16", (8,)),), 0, 32, 32)
+    assert launching(step_of(*[SMALL] * 10)) == pytest.approx(10)
+    assert launching(step_of(SMALL, *[view] * 100)) == pytest.approx(1 + 100 * VIEW_LAUNCH)
+    assert VIEW_LAUNCH < launching(step_of(generated)) < 1
+
+
+def test_the_host_of_eager_and_of_fused_attention_is_as_published():
+    """Kernels and views of BERT-base in training: 23 and 17 ms, https://huggingface.co/docs/transformers/model_doc/bert."""
+    eager, fused = (751 + VIEW_LAUNCH * 1427, 535 + VIEW_LAUNCH * 1187)
+    assert eager / fused == pytest.approx(23 / 17, rel=0.02)
+
+
+# ---------------------------------------------------------------------- a host that waits
 def test_a_host_that_waits_for_a_number_does_not_run_ahead(step_of):
     free = predict_time(step_of(*[WORK] * 50, *[SMALL] * 1000), A100)
     waits = predict_time(step_of(*[WORK] * 50, ASKS, *[SMALL] * 1000), A100)
