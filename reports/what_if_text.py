@@ -10,6 +10,7 @@ from rich.text import Text
 from sslbench.bench.record import Record
 from sslbench.reports.terminal import VERDICT_STYLES, show
 from sslbench.reports.what_if import Cell, MachineView, SettingsView, what_ifs
+from sslbench.reports.words import unknown_reason
 
 _COLUMNS = 6
 """Settings that find room side by side."""
@@ -18,7 +19,7 @@ _ASCII = {"fits": "", "tight": "~", "spills": "~", "does-not-fit": "x", "none": 
 
 
 def print_what_ifs(records: Sequence[Record], console: Console) -> None:
-    """One table a machine, or two where there are many settings."""
+    """One table a machine, or two where there are many settings; else why there is none."""
     for view in what_ifs(records):
         for machine in view.machines:
             head = Text.assemble(("What if", "bold"), f" on {machine.machine}, {machine.capacity}; own: {view.own}")
@@ -26,6 +27,8 @@ def print_what_ifs(records: Sequence[Record], console: Console) -> None:
             for settings in _beside(machine.settings):
                 show(console, _table(settings, console))
             show(console, *map(Text, _reasons(machine)))
+    reasons = dict.fromkeys(filter(None, (unknown_reason(record, "what_if") for record in records)))
+    show(console, *(Text(f"\nWhat if: not known: {reason}") for reason in reasons))
 
 
 def _beside(settings: Sequence[SettingsView]) -> Iterator[Sequence[SettingsView]]:

@@ -124,6 +124,25 @@ def test_an_explanation_is_printed_after_the_answer():
 
 
 @pytest.mark.usefixtures("folder")
+def test_what_if_is_printed_after_the_answer_and_stands_in_the_record():
+    arguments = ("my_step.py:build", "--machine", "rtx-3090", "--what-if")
+    done = fit(*arguments)
+    assert done.exit_code == 0
+    assert done.output.startswith(fit(*arguments[:-1]).output)
+    assert "own: batch 16, fp32" in done.output
+    record = json.loads(fit(*arguments, "--format", "json").output)
+    (settings,) = record["what_if"]["settings"]
+    assert settings["required_bytes"][record["what_if"]["batch_sizes"].index(16)] == record["memory"]["required_bytes"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_if_without_a_batch_says_why_there_is_none():
+    done = fit("my_step.py:fixed", "--machine", "rtx-3090", "--what-if")
+    assert done.exit_code == 0
+    assert "What if: not known: the factory takes no batch_size" in done.output
+
+
+@pytest.mark.usefixtures("folder")
 def test_markdown():
     done = fit(*SMALL, "--machine", "rtx-4090", "--format", "markdown")
     assert "|" in done.output
@@ -179,6 +198,7 @@ def test_a_model_folder(folder):
         (["my_step.py:broken"], "my_step.py:25: RuntimeError: the teacher is missing"),
         (["my_step.py:looks_inside"], "my_step.py:29: KeyError"),
         (["my_step.py:build", "--set", "depth=3"], "'depth'"),
+        (["bert-mini-mlm", "--what-if", "--backend", "onnx-cpu"], "--what-if"),
         (["bert-mini-mlm", "--gpu-memory", "-3GiB"], "is not a size"),
         (["bert-mini-mlm", "--gpu-memory", "nanGiB"], "is not a size"),
         (["bert-mini-mlm", "--machine", "rtx-4090", "-o", "nowhere/r.json"], "nowhere/r.json: cannot be written"),
