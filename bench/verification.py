@@ -16,6 +16,8 @@ Outcome = Literal["holds", "moved", "not checked", "differs"]
 EXIT_HOLDS, EXIT_DIFFERS, EXIT_COULD_NOT_RUN, EXIT_AS_FAR_AS_CHECKED = 0, 1, 2, 3
 _SAME = 1e-9
 """Relative difference that two machines' floating-point arithmetic may make of one formula."""
+_LARGE = 1e6
+"""From here on a fraction says nothing."""
 
 
 class Difference(Part):
@@ -83,7 +85,7 @@ def _words(value: Any) -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.9g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.9g}"
 
 
 def leaves(table: Any, path: str = "") -> dict[str, Any]:

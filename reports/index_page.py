@@ -33,13 +33,11 @@ class Row:
     """Verdicts of its predictions with how many have it, the best first."""
     outcomes: tuple[str, ...]
     """Of its comparisons."""
-    rank: int
-    """Of the worst verdict, to sort by."""
+    rank: int | None
+    """Of the worst verdict, to sort by; None: there is no prediction."""
     machines: tuple[str, ...]
     day: str
-    """Of its newest record; empty: it has none."""
-    moment: float
-    """Seconds since 1970 of the same."""
+    """Of its newest record, as `2026-03-01`; empty: it has none."""
     size: str
     size_bytes: int
 
@@ -74,7 +72,8 @@ def index_page(folder: Path, output: Path, *, title: str | None = None) -> tuple
     if not rows:
         reason = f": {left[0]}" if left else ": it has no .html file"
         raise RecordError(f"{folder}: holds no report of sslbench{reason}")
-    rows.sort(key=lambda row: (-row.moment, row.name))
+    rows.sort(key=lambda row: row.name)
+    rows.sort(key=lambda row: row.day, reverse=True)
     name = title or folder.resolve().name or "all folders"
     index = Index(plain(name, LABEL_LENGTH), _summary(len(rows)), tuple(rows))
     return render_template("index.html.j2", index=index), left
@@ -113,10 +112,9 @@ def _row(path: Path, output: Path) -> Row:
         contents=report.contents.partition("; ")[0],
         verdicts=_verdicts(report),
         outcomes=tuple(gate.title for gate in report.gates),
-        rank=max((view.verdict.rank for view in report.predictions), default=-1),
+        rank=max((view.verdict.rank for view in report.predictions), default=None),
         machines=_machines(found),
         day="" if newest is None else newest.date().isoformat(),
-        moment=0.0 if newest is None else newest.timestamp(),
         size=format_bytes(size),
         size_bytes=size,
     )

@@ -5,6 +5,7 @@ import pytest
 from sslbench.bench.comparison import Cause, Comparison, MetricChange, StepChange, spread_of
 from sslbench.bench.history import Change, History, StepHistory, Trend
 from sslbench.reports.html import render_html, render_probe
+from sslbench.reports.index_page import index_page
 
 
 @pytest.fixture
@@ -104,9 +105,18 @@ def gate_page():
 
 
 @pytest.fixture(scope="session")
-def pages(whole_report, gate_page, probed):
+def index(whole_report, gate_page, tmp_path_factory):
+    """A page that lists two reports."""
+    folder = tmp_path_factory.mktemp("reports")
+    for name, page in (("a.html", whole_report), ("b.html", gate_page)):
+        (folder / name).write_text(page, encoding="utf-8")
+    return index_page(folder, folder / "index.html")[0]
+
+
+@pytest.fixture(scope="session")
+def pages(whole_report, gate_page, index, probed):
     """Every kind of page that we write, by its name."""
-    return {"report": whole_report, "gate": gate_page, "probe": render_probe(probed)}
+    return {"report": whole_report, "gate": gate_page, "probe": render_probe(probed), "index": index}
 
 
 def _complaint(message):

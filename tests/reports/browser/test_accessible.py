@@ -31,7 +31,7 @@ def test_axe_is_at_work(open_page, axe):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["report", "gate", "probe"])
+@pytest.mark.parametrize("name", ["report", "gate", "probe", "index"])
 def test_our_pages_are_accessible(open_page, axe, pages, name):
     page = open_page(pages[name])
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")

@@ -18,7 +18,7 @@ OVERFLOWING = """
 """What reaches beyond the right edge of a page that scrolls sideways."""
 
 
-@pytest.mark.parametrize("name", ["report", "gate", "probe"])
+@pytest.mark.parametrize("name", ["report", "gate", "probe", "index"])
 def test_no_page_scrolls_sideways(open_page, pages, name):
     page = open_page(pages[name])
     for opened in ("false", "true"):
