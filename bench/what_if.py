@@ -6,6 +6,7 @@ without checkpointing, is traced at two or three batches; a `ScaledTrace` has th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sslbench.bench.errors import SSLBenchError
@@ -22,9 +23,9 @@ from sslbench.hardware_profiles.schema import Device, Machine
 if TYPE_CHECKING:  # imports numpy, which only measurements elsewhere need
     from sslbench.bench.predict.elsewhere import Elsewhere
 
-_MOST_SIZES = 10
-_BELOW, _ABOVE = 8, 256
-"""How many times smaller and larger than the recipe's a batch of the grid is at most."""
+_MOST_SIZES, _MOST_ABOVE = 10, 7
+_BELOW = 8
+"""How many times smaller than the recipe's a batch of the grid is at most."""
 
 Show = Callable[[str, int, int | None], None]
 _Pair = tuple[Precision, bool]
@@ -86,12 +87,11 @@ def batch_sizes(own: int, largest: int, *, divisor: int = 1) -> list[int]:
         largest: that fits anywhere in the grid.
         divisor: of every batch, where a step accumulates gradients.
     """
-    last = min(max(largest, own), _ABOVE * own)
-    powers = [divisor * 2**k for k in range((last // divisor).bit_length() + 1)]
-    sizes = sorted({own, *(batch for batch in powers if batch > 1 and _BELOW * batch >= own)})
-    while len(sizes) > _MOST_SIZES and sizes[2] <= own:
-        del sizes[0]
-    return sizes[:_MOST_SIZES]
+    powers = [divisor * 2**k for k in range((max(largest, own) // divisor).bit_length() + 1)]
+    above = [batch for batch in powers if batch > own]
+    above = above[:: -ceil(len(above) / _MOST_ABOVE)][::-1]  # where they are many, every second or third one
+    below = [batch for batch in powers if 1 < batch < own <= _BELOW * batch]
+    return [*below[len(above) - _MOST_SIZES + 1 :], own, *above]
 
 
 def _pairs(recipe: Recipe, machine: Machine) -> list[_Pair]:

@@ -76,7 +76,7 @@ def batch_curve(record: Record) -> BatchCurve | None:
         curves=tuple(_curve(each, grid.batch_sizes, _Axes(x, memory, rate), unit) for each in grid.settings),
         x_ticks=tuple((x.place(batch), f"{batch:,}") for batch in grid.batch_sizes),
         memory_ticks=tuple((memory.place(tick), f"{tick:g}") for tick in memory.ticks()),
-        rate_ticks=tuple((rate.place(tick), f"{tick:g}") for tick in rate.ticks()),
+        rate_ticks=tuple((rate.place(tick), f"{tick:,g}") for tick in rate.ticks()),
         rate_unit=f"{unit}/s",
         capacity=format_bytes(capacity),
         capacity_y=memory.place(capacity / _GIB),
