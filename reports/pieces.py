@@ -49,6 +49,8 @@ class _Reader(HTMLParser):
         self._open: list[str] = []
         self._headings: dict[str, str] = {}
         self._row = self._column = self._whole = ""
+        self._heads: list[str] = []
+        self._cell = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
@@ -56,13 +58,24 @@ class _Reader(HTMLParser):
             self._headings = {name: text for name, text in self._headings.items() if name < tag}
         if tag in (*_HEADINGS, "tr", "section", "table", "svg", "ul", "dl"):
             self._row = ""
-        if tag in (*_HEADINGS, "tr", "td", "th", "section"):
-            self._column = found.get("data-label", "")
+        if tag == "table":
+            self._heads = []
+        if tag in (*_HEADINGS, "tr", "section"):
+            self._column, self._cell = "", 0
+        if tag in ("td", "th"):
+            self._begin_cell()
         if tag in ("style", "script"):
             self._whole = _WHOLE.get(found.get("type", tag), "data")
         self._add("tag", tag, tuple(sorted(found.items())))
         if tag not in _NEVER_CLOSED:
             self._open.append(tag)
+
+    def _begin_cell(self) -> None:
+        if "thead" in self._open:
+            self._heads.append("")
+        else:
+            self._column = self._heads[self._cell] if self._cell < len(self._heads) else ""
+            self._cell += 1
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._open:
@@ -81,6 +94,8 @@ class _Reader(HTMLParser):
         level = next((tag for tag in self._open if tag in _HEADINGS), None)
         if level is None and not self._row and any(tag in self._open for tag in ("th", "td", "dt", "li")):
             self._row = text
+        if "thead" in self._open and self._heads:
+            self._heads[-1] = f"{self._heads[-1]} {text}".strip()
         self._add("text", text)
         if level is not None:
             self._headings[level] = f"{self._headings.get(level, '')} {text}".strip()
