@@ -52,10 +52,9 @@ def test_another_target_is_another_trace(tmp_path):
 
 
 def test_another_version_of_torch_is_another_trace(tmp_path, monkeypatch):
-    cache = TraceCache(tmp_path)
-    cache.save(RECIPE, "cuda", AMPERE, TRACE)
-    monkeypatch.setattr("sslbench.bench.trace.cache.version", lambda name: "0.0")
-    assert cache.load(RECIPE, "cuda", AMPERE) is None
+    TraceCache(tmp_path).save(RECIPE, "cuda", AMPERE, TRACE)
+    monkeypatch.setattr("sslbench.bench.trace.cache.package_version", lambda name: "0.0")
+    assert TraceCache(tmp_path).load(RECIPE, "cuda", AMPERE) is None
 
 
 def test_an_edited_model_config_is_another_trace(tmp_path):
