@@ -65,7 +65,8 @@ def with_what_if(
             if pair in _pairs(recipe, machine):
                 largest[place, row] = variant.largest(machine)
     most = max(batch or 0 for batch in largest.values())
-    sizes = batch_sizes(recipe.batch_size, most, divisor=int(recipe.options.get("accumulation", 1)))
+    passes = 1 if recipe.factory else int(recipe.options.get("accumulation", 1))
+    sizes = batch_sizes(recipe.batch_size, most, divisor=passes)
     grids: list[list[Settings]] = [[] for _ in machines]
     for row, variant in enumerate(variants):
         tell("every batch", len(pairs) + row, 2 * len(pairs))
