@@ -69,8 +69,11 @@ def run_step(write_step):
 
 @pytest.fixture(autouse=True)
 def _nothing_left_alive():
+    here = psutil.Process(os.getpid())
+    before = here.children()  # the browser of other tests
     yield
-    left = psutil.Process(os.getpid()).children(recursive=True)
+    new = [child for child in here.children() if child not in before]
+    left = [process for child in new for process in (child, *child.children(recursive=True))]
     for process in left:
         process.kill()  # or every later test would find it, too
     assert left == []
