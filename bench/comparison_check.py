@@ -33,7 +33,7 @@ def _problems(comparison: Comparison) -> Iterator[Difference]:
 
 def _rules(metric: MetricChange) -> Iterator[tuple[str, object, object]]:
     """What stands there, and what follows."""
-    if metric.base is None or metric.new is None:
+    if metric.base is None or metric.new is None or not metric.base:
         return
     outcome = _outcome(metric, metric.base, metric.new)
     doubted = metric.outcome == "inconclusive" and metric.reason and outcome != "pass"

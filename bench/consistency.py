@@ -19,7 +19,10 @@ Rule = tuple[str, Any, Any]
 
 def inconsistencies(record: Record) -> tuple[int, list[Difference]]:
     """How many figures follow from others of the record, and those that do not agree with them."""
-    rules = [rule for rule in _rules(record) if rule[1] is not None and rule[2] is not None]
+    try:
+        rules = [rule for rule in _rules(record) if rule[1] is not None and rule[2] is not None]
+    except (ArithmeticError, ValueError) as error:  # a peak of 0, a negative step
+        return 1, [difference("the record", "figures that nothing can be computed with", str(error))]
     return len(rules), [difference(*rule) for rule in rules if not same(rule[1], rule[2])]
 
 

@@ -108,6 +108,8 @@ def _where(results: dict[int, Result], file: RecordFile | None) -> str:
         return "-o FILE would keep them for --resume"
     if not file.path.exists():
         return "no record is on disk"
+    if file_format(file.path) != "json":
+        return f"{file.path} has {len(file)}: a .json file could be gone on with by --resume"
     return f"{file.path} has {len(file)}: the same command with --resume measures the rest"
 
 

@@ -50,6 +50,13 @@ def test_an_interval_that_leaves_its_figure_out_disagrees():
     assert "time.interval_seconds" in {difference.place for difference in found}
 
 
+def test_figures_that_make_no_sense_disagree():
+    use = MEASURED.utilization.model_copy(update={"peak_flops_per_second": 0.0})
+    time = MEASURED.time.model_copy(update={"samples_seconds": [-1.0] * 9})
+    for changed in ({"utilization": use}, {"time": time}):
+        assert inconsistencies(MEASURED.model_copy(update=changed))[1]
+
+
 @given(STEPS)
 def test_what_follows_from_any_steps_agrees_with_them(samples):
     record = MEASURED.model_copy(update={"time": time_of(samples), "predicted": None, "utilization": None})
