@@ -9,8 +9,10 @@ import time
 import psutil
 import pytest
 
+# What runs in the background of a shell without job control ignores Ctrl-C, and so would its children.
+HEEDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 RUN = [
-    *(sys.executable, "-P", "-c", "from sslbench.bench.cli import run; run()", "profile"),
+    *(sys.executable, "-P", "-c", HEEDING + "from sslbench.bench.cli import run; run()", "profile"),
     *("--steps", "5", "--warmup", "2"),  # or it goes on for a minute until the times of a busy machine are known
 ]
 STEP = """
