@@ -114,7 +114,6 @@ def between_runs(base: Sequence[float], new: Sequence[float], assumed_noise: flo
     """
     share = math.sqrt(1 / len(base) + 1 / len(new))
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    freedom = len(base) + len(new) - 2
     repeated = [side for side in (base, new) if len(side) > 1]
     if not repeated:
         return z * assumed_noise * share

@@ -1,6 +1,7 @@
 """The plugin in a project of its own, as pytest loads it from the installed package."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ from my_step import build
 
 def test_peak(traced_step):
     step = traced_step(build, width=256)
-    assert 4 * 256 * 256 < step.peak_bytes("cuda") < 2**21
+    assert 4 * 256 * 256 < step.peak_bytes("cuda") < 2**25  # most of it cuBLAS's workspaces, forward and backward
     assert step.peak_bytes("rtx-4090") == step.peak_bytes("cuda")
     assert step.flops("cuda") == traced_step("my_step.py:build", width=256).flops("cpu") > 0
 
@@ -51,7 +52,9 @@ def project(tmp_path):
 def run_pytest(project, text, *options):
     (project / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    # pytest-benchmark times nothing in what looks like a worker of pytest-xdist.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_nothing_heavy_is_loaded_and_a_missing_package_is_one_line(project):
