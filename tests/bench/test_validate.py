@@ -53,6 +53,7 @@ def test_every_group_has_a_stated_accuracy():
     assert set(stated_verdicts()) == {group for group, metric in groups if metric == "runs"}
 
 
+@pytest.mark.slow
 def test_a_sample_of_published_rows_is_predicted_as_well_as_stated(tmp_path):
     for row, found in zip(SAMPLE, compare_published(SAMPLE, TraceCache(tmp_path)), strict=True):
         assert abs(found.error) <= stated_accuracy()[row.group, row.metric]["worst"] + TOLERANCE, row.id

@@ -24,6 +24,7 @@ TINY_GPT2 = {
 RANKS = Path(__file__).with_name("parallel_ranks.py")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # three processes that import torch
 def test_two_ranks_do_what_one_process_does_with_both_batches(model_folder, tiny_resnet, tmp_path):
     launcher = ["-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

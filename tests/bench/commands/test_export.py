@@ -48,6 +48,7 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_an_inference_step_is_written_and_runs_as_printed(recipe, tmp_path):
     (tmp_path / "out").mkdir()
     done = export(recipe, "-o", "out/tiny.onnx")

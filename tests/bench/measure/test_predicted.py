@@ -52,7 +52,7 @@ def test_a_measurement_carries_its_prediction_and_what_it_computes(run_step):
     ("lines", "reason"),
     [
         ("import sslbench.bench.trace.tracer; raise ValueError('not with fake tensors')", "not with fake tensors"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        pytest.param("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", marks=pytest.mark.slow),
         pytest.param("os._exit(7)", "status 7", marks=pytest.mark.slow),
     ],
 )

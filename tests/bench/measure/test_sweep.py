@@ -47,6 +47,7 @@ def run(plan, *, file=None, limit=None, timeout=100.0):
     return diary, results
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_whatever_becomes_of_a_step(write_step, tmp_path):
     step = write_step("if width == 2: os.kill(os.getpid(), signal.SIGSEGV)")
     plan = [
