@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.errors import RecipeError
@@ -53,7 +53,6 @@ def test_changes_are_checked_like_a_file():
         recipe.with_options(batch_size=0)
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Recipe,
@@ -69,7 +68,6 @@ def test_a_recipe_survives_json(recipe):
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(list(Recipe.model_fields)), st.none() | st.booleans() | st.integers() | st.text())
 )

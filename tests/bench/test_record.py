@@ -106,7 +106,7 @@ records = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(records, min_size=1, max_size=3))
 def test_what_is_written_is_read_back(tmp_path, written):
     assert load_records(write(tmp_path, dump_records(written))) == written
@@ -114,7 +114,7 @@ def test_what_is_written_is_read_back(tmp_path, written):
     assert load_records(write(tmp_path, lines)) == written
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_cut_file_is_named_with_its_line(tmp_path, data):
     whole = dump_records([SAMPLE])
@@ -123,7 +123,7 @@ def test_a_cut_file_is_named_with_its_line(tmp_path, data):
         load_records(path)
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_garbage_is_an_error_that_names_the_file(tmp_path, garbage):
     path = tmp_path / "records.json"

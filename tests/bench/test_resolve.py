@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.errors import RecipeError
@@ -138,7 +138,6 @@ def test_a_folder_is_no_recipe(tmp_path):
         resolve_recipe(str(tmp_path), {})
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_argument_gives_a_recipe_or_an_error_of_ours(argument):
     try:

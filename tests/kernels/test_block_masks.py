@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sslbench.kernels.block_masks import block_masks, mask_counts
 
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = settings(max_examples=50)
 
 
 @unhurried

@@ -14,7 +14,7 @@ def parameters(*gradients):
     return made
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     gradients=st.lists(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=4), min_size=1, max_size=4),
     limit=st.floats(0.01, 50),

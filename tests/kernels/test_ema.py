@@ -11,7 +11,7 @@ def network():
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(momentum=st.floats(0, 1), steps=st.integers(1, 5), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_the_average_is_the_published_one(momentum, steps, dtype):
     student = network().to(dtype)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sslbench.kernels.image_masking import blockwise_positions, hidden_count, random_mask
 
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(max_examples=60)
 
 
 @unhurried

@@ -10,7 +10,7 @@ from sslbench.kernels.speech_masking import at, masked_count, masked_forward, sp
 CPU = torch.device("cpu")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), frames=st.integers(12, 200), batch=st.integers(1, 4), probability=st.floats(0.001, 0.9))
 def test_every_sound_has_the_same_number_of_distinct_frames(data, frames, batch, probability):
     length = data.draw(st.integers(1, min(frames, 12)))

@@ -15,7 +15,7 @@ from sslbench.kernels.token_masking import (
 
 CPU = torch.device("cpu")
 VOCABULARY = 30522
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(max_examples=60)
 
 
 def test_selection_is_15_percent_and_its_fate_80_10_10():

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
 from sslbench.bench.explanation import (
     Alive,
@@ -20,6 +21,24 @@ from sslbench.hardware_profiles.loader import load_machine
 from sslbench.hardware_profiles.schema import KernelTiming, Point, Probe, Processor
 
 RECORDS = Path(__file__).parents[1] / "data" / "records"
+
+# What the schema lets through, which is more than a prediction writes.
+st.register_type_strategy(
+    Timeline,
+    st.builds(
+        Timeline,
+        part=st.just("build"),
+        events=st.integers(-2, 50),
+        positions=st.lists(st.integers(-2, 50), max_size=20),
+        bytes=st.dictionaries(
+            st.sampled_from(["parameter", "activation", "of my own"]),
+            st.lists(st.integers(-5, 10**12), max_size=20),
+            max_size=3,
+        ),
+        phases=st.lists(st.tuples(st.text(max_size=12), st.integers(-2, 60)), max_size=5),
+        peak_at=st.none() | st.integers(-2, 25),
+    ),
+)
 
 
 @pytest.fixture(scope="session")

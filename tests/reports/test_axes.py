@@ -1,13 +1,12 @@
 """Linear axes; logarithmic ones are tested with the probe's charts."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.reports.axes import linear_axis, log_axis
 
 
-@settings(deadline=None)
 @given(st.floats(1e-9, 1e15), st.sampled_from([1.0, 2.0**20, 2.0**30]), st.integers(1, 9))
 def test_a_linear_axis_has_round_ticks_from_zero_and_no_more_than_asked(high, unit, most):
     axis = linear_axis(high, 100.0, 0.0, unit=unit, most=most)
@@ -29,7 +28,6 @@ def test_what_no_linear_axis_can_end_at(high):
         linear_axis(high, 0, 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(1e-9, 1e15), min_size=1), st.integers(1, 8))
 def test_a_narrow_drawing_has_few_ticks(values, most):
     axis = log_axis(values, 0, 100)

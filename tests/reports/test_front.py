@@ -1,7 +1,7 @@
 """Time against cost: which machines are worth their rent, and where they stand."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.billing import Bill
@@ -110,7 +110,6 @@ def test_the_front_is_that_of_the_definition(points):
 amounts = st.floats(1e-3, 1e9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(amounts, amounts, st.sampled_from([None, 1.0, 3.0])), max_size=12))
 def test_any_offers_stand_within_the_drawing(offer, rows):
     for drawn in fronts([offer(str(number), *row[:2], spread=row[2]) for number, row in enumerate(rows)]):
@@ -122,7 +121,6 @@ def test_any_offers_stand_within_the_drawing(offer, rows):
 percent = st.floats(0, 100)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text("abc:", min_size=1, max_size=14), percent, percent), max_size=12))
 def test_names_hide_neither_each_other_nor_a_point(rows):
     names, points = [name for name, _, _ in rows], [(x, y) for _, x, y in rows]

@@ -120,7 +120,7 @@ def test_hostile_texts_come_out_as_text(hostile, harmless):
     shows_as_text(text, records[-3:], harmless(3))  # a measurement on cards, a failure, an explained prediction
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<>&\"'/-!{}%#"), min_size=1, max_size=9)
 )

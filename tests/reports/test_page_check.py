@@ -61,7 +61,7 @@ def compared(text):
     return Comparison(base=text, new=text, steps=(step,))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_every_edited_figure_is_found_and_named(edit, which, where):
     page, edited, before, after = edit(which, where)

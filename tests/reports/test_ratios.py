@@ -1,6 +1,6 @@
 """Measured over predicted on one axis: where dots and bars stand, and what is counted."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.quantities import Memory, Time
@@ -57,7 +57,6 @@ def test_without_a_pair_there_is_no_section(sample):
 seconds = st.floats(1e-9, 1e9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.just(0.0) | seconds, st.none() | st.floats(1, 1e6)), min_size=1, max_size=50))
 def test_any_pair_stands_within_the_axis_from_low_to_high(sweep, rows):
     panels = build_report([said(sweep[0], step_s, spread=spread) for step_s, spread in rows]).ratios

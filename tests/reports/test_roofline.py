@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -93,7 +93,6 @@ operators = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(operators, max_size=20))
 def test_any_operators_stay_within_the_drawing(sample, explained, rows):
     for drawn in rooflines([with_operators(explained(sample("prediction-fits")), rows)]):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.billing import Plan
@@ -93,7 +93,6 @@ def test_one_device_is_no_scaling(samples, sweep):
 seconds = st.floats(1e-9, 1e9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5000), seconds, seconds, st.sampled_from("ab")), max_size=12))
 def test_any_devices_stand_within_the_drawing(grown, rows):
     for drawn in scaling_pictures([grown(n, step, single_s=one, machine=name) for n, step, one, name in rows]):

@@ -44,7 +44,7 @@ CHOICES = {
 }
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_command_of_each_configuration_makes_it_again(data):
     chosen = data.draw(st.lists(st.sampled_from(sorted(CHOICES)), unique=True, max_size=4))

@@ -12,7 +12,7 @@ def numbers(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     dims=st.integers(1, 2),
     kernel=st.integers(1, 4),
@@ -123,7 +123,7 @@ def test_diagonals_of_square_matrices():
     assert in_place.fill_diagonal_(numbers(2, 3), 1.0) is NotImplemented
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(chosen=st.lists(st.booleans(), min_size=1, max_size=12), size=st.integers(1, 12))
 def test_positions_of_what_is_not_zero(chosen, size):
     mask = torch.tensor(chosen)

@@ -47,7 +47,7 @@ def test_an_operator_is_random_has_its_mean_and_can_be_repeated(name):
     assert len(again.used) == len(first.used) == 2
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(low=st.integers(-10, 10), count=st.integers(1, 2**20), share=st.floats(0, 1, exclude_max=True, width=32))
 def test_a_whole_number_is_one_of_those_asked_for(low, count, share):
     with Draws(homes(), [Draw(UNIFORM, torch.tensor([share]))]):
@@ -55,7 +55,7 @@ def test_a_whole_number_is_one_of_those_asked_for(low, count, share):
     assert low <= value < low + count
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(count=st.integers(1, 40))
 def test_a_permutation_has_every_number_once(count):
     with Draws(homes()):

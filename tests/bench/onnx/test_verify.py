@@ -66,7 +66,7 @@ def test_another_type_or_shape_is_refused():
         check(Reached(1.0, {"weight": START["weight"].astype(np.float64), "count": np.array(4)}))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays.arrays(np.float32, 20, elements=st.floats(-(2.0**99), 2.0**99, width=32)), st.integers(0, 9))
 def test_a_nudge_is_one_unit_in_the_last_place(array, seed):
     found = nudged(array, np.random.default_rng(seed))

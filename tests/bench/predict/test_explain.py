@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.machines import find_machine
@@ -192,7 +192,6 @@ def traces(draw):
     )
 
 
-@settings(deadline=None)
 @given(traces(), st.integers(1, 40))
 def test_of_any_trace_the_peak_is_kept_and_every_sum_agrees(trace, points):
     peak, line = find_peak(trace), timeline(trace, points)

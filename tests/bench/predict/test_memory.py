@@ -69,7 +69,7 @@ def test_unified_memory_spills_before_it_fails(trace):
     assert predict_memory(trace, find_machine("m3-max", memory_bytes=int(needed * 1.05))).verdict == "spills"
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(small=st.floats(0.2, 40), more=st.floats(0, 10))
 def test_more_memory_never_makes_it_less_likely_to_fit(trace, small, more):
     less_memory, more_memory = (

@@ -9,7 +9,7 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sslbench.bench.machines import find_machine
@@ -86,7 +86,6 @@ def width(time):
     return log(time.interval_seconds[1] / time.interval_seconds[0])
 
 
-@settings(deadline=None)
 @given(st.floats(0.3, 3.0), st.floats(0.01, 1.0), st.sampled_from([*CARDS, "a100-80gb"]), st.integers(64, 20_000))
 def test_a_measurement_pulls_the_time_its_way_and_narrows_the_interval_where_it_is_likely(ratio, sigma, card, rows):
     trace = step()
@@ -176,7 +175,6 @@ def mixes(draw):
     return Mix(draw(st.sampled_from("ab")), draw(st.sampled_from("mn")), "cuda", shares, sigmas)
 
 
-@settings(deadline=None)
 @given(st.lists(mixes(), min_size=1, max_size=8))
 def test_errors_of_any_steps_have_a_covariance(found):
     table = np.array([[covariance(one, other) for other in found] for one in found])

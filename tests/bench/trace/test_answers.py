@@ -25,7 +25,7 @@ def asked(question, target="cuda"):
 
 @BOTH
 @given(data=st.lists(st.integers(-9, 9), min_size=1, max_size=9))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_data_that_python_gave_stays_known(target, data):
     assert asked(lambda device: torch.tensor(data, device=device).tolist(), target) == data
     assert asked(lambda device: torch.tensor(data).to(device)[1:].cpu().tolist(), target) == data[1:]
@@ -44,7 +44,7 @@ def test_data_that_was_written_to_is_known_no_more(target):
 
 @BOTH
 @given(a=st.integers(-50, 50), b=st.integers(1, 9), name=st.sampled_from(["add", "sub", "mul", "floordiv"]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_arithmetic_of_pythons_numbers_is_known(target, a, b, name):
     def compute(device):
         number = torch.full((), a, device=device, dtype=torch.int64)
@@ -64,7 +64,7 @@ def test_rates_of_stochastic_depth_are_what_they_are(target):
 
 @BOTH
 @given(bound=st.floats(-4, 4), name=st.sampled_from(["lt", "le", "gt", "ge", "eq", "ne"]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_number_is_one_and_is_compared_as_one(target, bound, name):
     compare = getattr(operator, name)
     assert asked(lambda device: bool(compare(torch.rand(9, device=device).sum(), bound)), target) == compare(1, bound)

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from sslbench.bench.trace.cpu_kernels import MATMUL_SCRATCHPAD_BYTES, CpuKernels
 
 aten = torch.ops.aten
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=12)
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16])
 AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 

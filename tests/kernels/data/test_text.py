@@ -22,7 +22,7 @@ def test_a_trained_tokenizer_gives_the_text_back_and_no_padding(tokenizer):
     assert 256 < tokenizer.get_vocab_size() <= 300
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=st.text(min_size=1, max_size=300), seq_len=st.integers(1, 40))
 def test_every_item_of_any_text_is_a_stretch_of_it(tokenizer, text, seq_len):
     whole = tokenizer.encode(text).ids

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from sslbench.kernels.losses.info_nce import batch_info_nce, queue_info_nce
 
-unhurried = settings(deadline=None, max_examples=30)
+unhurried = settings(max_examples=30)
 sizes = {"count": st.integers(1, 6), "width": st.integers(1, 7), "seed": st.integers(0, 2**31)}
 
 

@@ -14,7 +14,7 @@ from sslbench.kernels.losses.self_distillation import (
     update_center,
 )
 
-unhurried = settings(deadline=None, max_examples=30)
+unhurried = settings(max_examples=30)
 seeds = st.integers(0, 2**31)
 temperatures = st.floats(0.03, 2)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sslbench.kernels.losses.sinkhorn import sinkhorn
 
-unhurried = settings(deadline=None, max_examples=30)
+unhurried = settings(max_examples=30)
 
 
 def naive(scores, epsilon, iterations):

@@ -18,7 +18,7 @@ def naive(a, b, weight):
     return total
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(images=st.integers(1, 5), width=st.integers(2, 5), weight=st.floats(1e-3, 1), seed=st.integers(0, 2**31))
 def test_value_and_gradient_match_the_naive_loops(images, width, weight, seed):
     generator = torch.Generator().manual_seed(seed)

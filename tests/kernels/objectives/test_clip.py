@@ -10,7 +10,7 @@ from torch.nn import functional
 from sslbench.kernels.objectives import clip
 from sslbench.kernels.objectives.clip import sigmoid_loss, softmax_loss
 
-unhurried = settings(deadline=None, max_examples=40)
+unhurried = settings(max_examples=40)
 TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 TEXT = {**TOWER, "vocab_size": 40, "max_position_embeddings": 12, "bos_token_id": 1, "eos_token_id": 39}
 TINY_CLIP = {

@@ -82,7 +82,7 @@ def test_value_and_gradient_match_the_naive_loops(tiny, trained, model_type):
         torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     batch=st.integers(1, 4),
     length=st.integers(2, 9),

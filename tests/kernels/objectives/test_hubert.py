@@ -16,7 +16,7 @@ def step(build):
     return partial(build, hubert, **SMALL, seconds=0.5, clusters=20)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     masked=st.integers(1, 4),

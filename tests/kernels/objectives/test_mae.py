@@ -9,7 +9,7 @@ from transformers.models.vit_mae.modeling_vit_mae import build_2d_sinusoidal_pos
 from sslbench.kernels.objectives import mae
 from sslbench.kernels.objectives.mae import sine_cosine_positions
 
-unhurried = settings(deadline=None, max_examples=25)
+unhurried = settings(max_examples=25)
 TINY_VIT = {
     "model_type": "vit",
     "hidden_size": 32,

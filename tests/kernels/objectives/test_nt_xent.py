@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sslbench.kernels.objectives.simclr import nt_xent
 
-unhurried = settings(deadline=None, max_examples=40)
+unhurried = settings(max_examples=40)
 
 
 def naive(z, temperature):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sslbench.kernels.objectives import simcse
 from sslbench.kernels.objectives.simcse import info_nce
 
-unhurried = settings(deadline=None, max_examples=40)
+unhurried = settings(max_examples=40)
 
 
 @pytest.fixture

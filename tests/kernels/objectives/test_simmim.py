@@ -8,7 +8,7 @@ from sslbench.kernels.models import model_config
 from sslbench.kernels.objectives import simmim
 from sslbench.kernels.objectives.simmim import masked_l1
 
-unhurried = settings(deadline=None, max_examples=20)
+unhurried = settings(max_examples=20)
 ATTENTION = {
     "hidden_size": 32,
     "num_hidden_layers": 2,

@@ -6,7 +6,7 @@ from sslbench.kernels.objectives import simsiam
 from sslbench.kernels.objectives.simsiam import negative_cosine
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(images=st.integers(1, 6), width=st.integers(1, 9), seed=st.integers(0, 2**31))
 def test_value_and_gradient_match_the_naive_loop(images, width, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -27,7 +27,7 @@ def naive(a, b, invariance, variance, covariance):
     return invariance * distance + variance * hinge + covariance * off_diagonal
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     images=st.integers(2, 5),
     width=st.integers(2, 4),

@@ -29,7 +29,7 @@ def naive(predicted, target, others, temperature):
     return sum(losses) / len(losses)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     masked=st.integers(2, 5),
